@@ -1,4 +1,5 @@
-/* Any bytes: a message that parses encodes to the same meaning again, and never to more bytes. */
+/* Any bytes as a message: one that parses can be encoded again with the same meaning, in no more
+ * bytes. */
 #include <stdlib.h>
 #include <string.h>
 

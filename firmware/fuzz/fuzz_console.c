@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lk_console_init(&console, &board.port, drafts, 2);
 	for (size_t i = 0; i < size; i++) {
 		uint8_t b = data[i];
-		fake_clear(&board);
+		fake_clear_printed(&board);
 		/* Bytes that a console refuses anyway stand for whole lines. */
 		if (b >= 0x10 && b < 0x10 + LINES) {
 			for (const char *s = lines[b - 0x10]; *s != '\0'; s++) {

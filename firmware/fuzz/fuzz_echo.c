@@ -10,8 +10,8 @@ static enum lk_freshness judge(int64_t elapsed, int64_t age, int64_t window)
 {
 	if (age < -60000 || age > 601000)
 		return LK_BAD_AGE;
-	/* The time since the intent, and how far the intent may lie in the future: two clocks may differ
-	 * by a thousandth and a ms. */
+	/* The time since the intent, and how far the intent may lie in the future: two clocks may
+	 * differ by a thousandth and one ms. */
 	int64_t since = elapsed - age, ahead = -since;
 	if (elapsed < 0 || elapsed > 600000 || since > window || (ahead - 1) * 1000 > elapsed)
 		return LK_STALE;
@@ -37,20 +37,20 @@ static int32_t near_an_edge(const uint8_t *b)
 	return edges[b[1] % (sizeof edges / sizeof *edges)] + (int8_t)b[3];
 }
 
-static void one_rule(const uint8_t *b)
+static void check_rule(const uint8_t *b)
 {
 	int32_t elapsed = near_an_edge(b), age = near_an_edge(b + 4);
 	int32_t window = b[8] & 1 ? LK_COMMAND_WINDOW : LK_SCAN_WINDOW;
 	if (b[8] & 2)
-		/* of an intent that long ago, so that more of them are fresh */
+		/* the number is the time since the intent, so that more messages are fresh */
 		age = (int32_t)((uint32_t)elapsed - (uint32_t)age);
 	if (lk_echo_judge(elapsed, age, window) != judge(elapsed, age, window))
 		abort();
 }
 
-/* A node's life: Echoes are issued, expire and are checked while a 64-bit clock runs. We compare
- * with a memory from which nothing expires by itself. */
-static void one_life(const uint8_t *b, size_t size)
+/* Issues, expires and checks Echoes while a 64-bit clock runs. Compares the results with a list in
+ * which nothing expires by itself. */
+static void check_life(const uint8_t *b, size_t size)
 {
 	struct lk_echoes x = {0};
 	int64_t now = (int64_t)word(b) << 1, issued[LK_ECHO_KEEP] = {0};
@@ -78,14 +78,13 @@ static void one_life(const uint8_t *b, size_t size)
 	}
 }
 
-/* An age never claims that the intent was later than it was, and only an Echo that still lives has
- * one. */
-static void one_age(const uint8_t *b)
+/* No age makes the intent later than it was, and an expired Echo gives no age. */
+static void check_age(const uint8_t *b)
 {
 	struct lk_held h = {0};
 	int32_t age;
 	uint32_t received = word(b);
-	/* to the sending, and from the intent to it */
+	/* the time from receipt to sending, and from the intent to sending */
 	int64_t waited = word(b + 4) % 1200000, since = word(b + 8) % 1200000;
 	uint32_t now = received + (uint32_t)waited;
 	lk_held_take(&h, b, 8, received);
@@ -103,13 +102,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	switch (data[0] % 3) {
 	case 0:
-		one_rule(data + 1);
+		check_rule(data + 1);
 		break;
 	case 1:
-		one_life(data + 1, size - 1);
+		check_life(data + 1, size - 1);
 		break;
 	default:
-		one_age(data + 1);
+		check_age(data + 1);
 	}
 	return 0;
 }

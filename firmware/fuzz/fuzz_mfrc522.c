@@ -1,9 +1,9 @@
 /*
- * The driver must not trust the chip and the cards. The first byte says how the rest is used: 0 it
- * is what SPI reads · 1 it is what the registers of an answer read, and the model gives the others ·
- * 2 it is exclusive-ored with what the model's SPI reads · else it is a script of cards, disturbed
- * answers and broken chips. In a script each delivered UID must be that of a card that was there,
- * and at the end the reader must work again.
+ * The driver must not trust the chip and the cards. The first byte says how the other bytes are
+ * used. 0: SPI reads them. 1: the registers of an answer read them, and the model provides all
+ * other registers. 2: they are exclusive-ored into what the model's SPI reads. Any other value:
+ * they are a script of cards, disturbed answers and broken chips. In a script each UID that is
+ * read must be that of a card that was there, and at the end the reader must work again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +29,12 @@ struct world {
 	int mode;
 	uint32_t now, transfers, reads;
 	bool tamper;
-	/* all that were there; one may be gone when its UID is delivered */
+	/* every card that was there; a card may be gone when the driver delivers its UID */
 	uint8_t card[SIZE_LIMIT][10], n[SIZE_LIMIT];
 	size_t cards;
 };
 
-static uint8_t take(struct world *w)
+static uint8_t take_byte(struct world *w)
 {
 	if (w->left == 0)
 		return 0;
@@ -55,9 +55,9 @@ static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 		uint8_t reg = address[i - 1] >> 1 & 0x3F;
 
 		if (w->mode == RAW || (w->mode == ANSWERS && reg < 0x11 && (reg != 0x0E || n < 10)))
-			rx[i] = take(w);
+			rx[i] = take_byte(w);
 		else if (w->mode == XORED)
-			rx[i] ^= take(w);
+			rx[i] ^= take_byte(w);
 	}
 	return w->mode <= ANSWERS && address[0] & 0x80 && rx[1] == 0xEE ? LK_EIO : 0;
 }
@@ -67,7 +67,7 @@ static void chip_reset(void *ctx, bool held)
 	mfrc522_model_reset(&((struct world *)ctx)->m, held);
 }
 
-static void print(void *ctx, const char *text, uint32_t number)
+static void ignore_log(void *ctx, const char *text, uint32_t number)
 {
 	(void)ctx;
 	(void)text;
@@ -77,15 +77,15 @@ static void print(void *ctx, const char *text, uint32_t number)
 static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, size_t *bits)
 {
 	struct world *w = ctx;
-	uint8_t how = take(w);
+	uint8_t how = take_byte(w);
 
 	(void)what;
 	if (!w->tamper || how % 4 == 0)
 		return;
 	if (how % 4 == 1)
-		*bits = take(w) % 65;
+		*bits = take_byte(w) % 65;
 	else
-		answer[how / 4 % 8] ^= take(w);
+		answer[how / 4 % 8] ^= take_byte(w);
 }
 
 static void step(struct world *w)
@@ -112,14 +112,14 @@ static void step(struct world *w)
 	w->now += wait;
 }
 
-static void put(struct world *w, bool alone)
+static void put_card(struct world *w, bool alone)
 {
-	uint8_t *uid = w->card[w->cards], n = (uint8_t)(4 + 3 * (take(w) % 3));
+	uint8_t *uid = w->card[w->cards], n = (uint8_t)(4 + 3 * (take_byte(w) % 3));
 
 	if (alone)
 		mfrc522_model_card(&w->m, NULL, 0);
 	for (size_t i = 0; i < n; i++) {
-		uid[i] = take(w);
+		uid[i] = take_byte(w);
 		if (i % 3 == 0 && uid[i] == 0x88 && i + 4 <= n && i < 6)
 			uid[i] = 0x08;
 	}
@@ -127,18 +127,18 @@ static void put(struct world *w, bool alone)
 	mfrc522_model_add(&w->m, uid, n);
 }
 
-static void script(struct world *w)
+static void run_script(struct world *w)
 {
 	static const uint8_t last[7] = { 4, 200, 201, 202, 203, 204, 205 };
 	uint32_t reads, end;
 
 	while (w->left != 0) {
-		uint8_t op = take(w);
+		uint8_t op = take_byte(w);
 
 		switch (op % 8) {
 		case 0:
 		case 1:
-			put(w, op % 8 == 0);
+			put_card(w, op % 8 == 0);
 			break;
 		case 2:
 			mfrc522_model_remove(&w->m, w->m.card[op / 8 % MFRC522_MODEL_CARDS].uid,
@@ -148,7 +148,7 @@ static void script(struct world *w)
 			mfrc522_model_break(&w->m, op / 8 % 6);
 			break;
 		case 4:
-			w->m.reg[take(w) & 0x3F] = op; /* a register flips */
+			w->m.reg[take_byte(w) & 0x3F] = op; /* a register changes by itself */
 			break;
 		case 5:
 			w->m.delay = op / 8;
@@ -191,13 +191,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.in = data + 1;
 	w.left = size - 1;
 	w.mode = data[0] < SCRIPT ? data[0] : SCRIPT;
-	w.port = (struct lk_port){ .ctx = &w, .own = &w, .spi = spi, .chip_reset = chip_reset, .log = print };
+	w.port = (struct lk_port){
+		.ctx = &w, .own = &w, .spi = spi, .chip_reset = chip_reset, .log = ignore_log};
 	mfrc522_model_init(&w.m);
 	lk_mfrc522_init(&w.d);
 	if (w.mode == SCRIPT) {
 		w.m.tamper = tamper;
 		w.m.tamper_ctx = &w;
-		script(&w);
+		run_script(&w);
 		return 0;
 	}
 	mfrc522_model_card(&w.m, uid, sizeof uid);

@@ -23,11 +23,11 @@ static const struct lk_served served = {&lk_act, &actuator};
 static struct lk_node node;
 static bool lamp;
 
-/* Of the node's newest request, and the newest Echo that it issued. */
+/* Message ID and token of the node's newest request, and the newest Echo that it issued. */
 static uint16_t mid;
 static uint8_t token[LK_TOKEN_LEN], echo[LK_ECHO_LEN];
 
-static void note(const uint8_t *b, size_t n)
+static void note_message(const uint8_t *b, size_t n)
 {
 	struct lk_coap_option o = {0};
 	struct lk_coap m;
@@ -45,15 +45,16 @@ static void note(const uint8_t *b, size_t n)
 			memcpy(echo, o.value, sizeof echo);
 }
 
-/* allowed: the output may have moved since the last look. */
-static void look(bool allowed)
+/* Reads what the node sent, and checks the output. allowed: it may have been switched on since the
+ * last call. */
+static void check_output(bool allowed)
 {
 	static uint8_t level;
 	uint8_t b[FAKE_DATAGRAM];
 	size_t n;
 
-	while ((n = fake_sent(&board, b, sizeof b)) > 0)
-		note(b, n);
+	while ((n = fake_take_sent(&board, b, sizeof b)) > 0)
+		note_message(b, n);
 	if (board.level != 0 && board.level != level && !allowed)
 		abort();
 	level = board.level;
@@ -72,12 +73,11 @@ static void step(bool allowed)
 
 	(void)lk_intent_take_verdict(&node.intent, &verdict);
 	(void)lk_actuator_poll(&actuator, board.now);
-	look(allowed);
-	fake_pass(&board, due < 20 ? due : 20);
+	check_output(allowed);
+	fake_pass_time(&board, due < 20 ? due : 20);
 }
 
-/* Puts the node's own IDs and Echo into the n bytes of a message, which has room for them
- * already. */
+/* Replaces the IDs and the Echo of a message of n bytes by those of the node, which are as long. */
 static void patch(uint8_t *b, size_t n, uint8_t how)
 {
 	struct lk_coap_option o = {0};
@@ -104,8 +104,8 @@ static bool carries_echo(const uint8_t *b, size_t n)
 	return false;
 }
 
-/* What people do before a message; true if it may move the output. */
-static bool people(uint8_t how, bool lock, bool button)
+/* Does what people did before a message. Returns whether that may switch the output on. */
+static bool let_people_act(uint8_t how, bool lock, bool button)
 {
 	static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
 
@@ -136,7 +136,7 @@ static void boot(bool moves)
 	(void)lk_counter_load(&counter, &board.port);
 	lk_actuator_init(&actuator, &board.port, lamp);
 	lk_node_init(&node, &board.port, &settings, &counter, moves ? &served : NULL);
-	look(true);
+	check_output(true);
 	/* Until it has asked for its registration. */
 	for (int i = 0; i < 200 && !node.link.out.active; i++)
 		step(false);
@@ -158,8 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t n = data[0] < size - 3 ? data[0] : size - 3;
 		uint8_t how = data[2];
 		memcpy(b, data + 3, n);
-		fake_pass(&board, data[1] * 8u);
-		bool allowed = people(how, lock, button);
+		fake_pass_time(&board, data[1] * 8u);
+		bool allowed = let_people_act(how, lock, button);
 		step(allowed);
 		patch(b, n, how);
 		allowed = carries_echo(b, n);

@@ -21,7 +21,7 @@ static void must(bool so)
 	}
 }
 
-static bool ends(const char *text, size_t size)
+static bool is_terminated(const char *text, size_t size)
 {
 	return memchr(text, '\0', size) != NULL;
 }
@@ -29,18 +29,18 @@ static bool ends(const char *text, size_t size)
 static void check(const struct lk_settings *s)
 {
 	char gateway[LK_GATEWAY_TEXT];
-	must(ends(s->identity, sizeof s->identity) && ends(s->secret, sizeof s->secret) &&
-		 ends(s->host, sizeof s->host));
-	must(ends(s->kind, sizeof s->kind) && ends(s->device, sizeof s->device) &&
-		 ends(s->target, sizeof s->target));
-	must(ends(s->ssid, sizeof s->ssid) && ends(s->password, sizeof s->password));
+	must(is_terminated(s->identity, sizeof s->identity) && is_terminated(s->secret, sizeof s->secret) &&
+		 is_terminated(s->host, sizeof s->host));
+	must(is_terminated(s->kind, sizeof s->kind) && is_terminated(s->device, sizeof s->device) &&
+		 is_terminated(s->target, sizeof s->target));
+	must(is_terminated(s->ssid, sizeof s->ssid) && is_terminated(s->password, sizeof s->password));
 	must((s->identity[0] == '\0' || strlen(s->identity) == 13) &&
 		 (s->secret[0] == '\0' || strlen(s->secret) == 26));
 	must((s->host[0] == '\0') == (s->port == 0));
 	must(strpbrk(s->host, "[] %/\\\"") == NULL && strpbrk(s->device, "/ ,") == NULL &&
 		 strpbrk(s->target, "/ ,") == NULL);
 	lk_settings_write_gateway(s, gateway);
-	must(ends(gateway, sizeof gateway));
+	must(is_terminated(gateway, sizeof gateway));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct lk_settings s, again;
 	char text[128];
 	fake_init(&board);
-	/* Each value is a byte of its key, two of its length, and itself. */
+	/* Each value is one byte for its key, two bytes for its length, and its bytes. */
 	while (size >= 3) {
 		const char *key = keys[data[0] % LK_SETTINGS_KEYS];
 		size_t n = (size_t)(data[1] << 8 | data[2]) % 600;

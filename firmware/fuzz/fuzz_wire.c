@@ -18,7 +18,7 @@ static void must(bool ok)
 		abort();
 }
 
-static void from_bytes(int kind, const uint8_t *b, size_t n)
+static void check_bytes(int kind, const uint8_t *b, size_t n)
 {
 	union message m, again;
 	uint8_t out[LK_WIRE_MAX], less[LK_WIRE_MAX];
@@ -43,7 +43,7 @@ static void from_bytes(int kind, const uint8_t *b, size_t n)
 	must(message_encode(kind, &again, less, sizeof less) == len && memcmp(out, less, (size_t)len) == 0);
 }
 
-/* The next n bytes of the input as a number, zeros behind its end. */
+/* The next n bytes of the input as a number, with zeros past the end. */
 static uint64_t number(const uint8_t **b, const uint8_t *end, unsigned int n)
 {
 	uint64_t v = 0;
@@ -52,7 +52,7 @@ static uint64_t number(const uint8_t **b, const uint8_t *end, unsigned int n)
 	return v;
 }
 
-static void from_values(int kind, const uint8_t *b, const uint8_t *end)
+static void check_values(int kind, const uint8_t *b, const uint8_t *end)
 {
 	union message m, again;
 	uint8_t out[LK_WIRE_MAX], less[LK_WIRE_MAX];
@@ -118,8 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	int kind = data[0] % MESSAGES;
 	if (data[0] / MESSAGES % 2 == 0)
-		from_bytes(kind, data + 1, size - 1);
+		check_bytes(kind, data + 1, size - 1);
 	else
-		from_values(kind, data + 1, data + size);
+		check_values(kind, data + 1, data + size);
 	return 0;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # reach.sh LIST LOG: fails unless the run that wrote LOG, with -print_coverage=1, went through each
-# function of LIST, on at least so many of its edges. A fuzzer that stays outside what it is for
-# finds nothing and says so to nobody.
+# function of LIST, on at least so many of its edges. A fuzzer that does not reach the code it is
+# for finds nothing, and nobody would notice.
 awk -v list="$1" '
 	FNR == NR { if ($1 != "" && $1 !~ /^#/) want[$1] = $2; next }
 	/^COVERED_FUNC:/ { split($5, edges, "/"); if (edges[1] + 0 > got[$6]) got[$6] = edges[1] + 0 }

@@ -1,5 +1,5 @@
-/* The smallest thing that can fail a test. Each test program has one main that ends with return
- * check_end("name"). */
+/* Checks for the test programs. A failed check is printed and counted, and the test goes on. The
+ * main of each test program ends with return check_end("name"). */
 #ifndef LK_CHECK_H
 #define LK_CHECK_H
 
@@ -14,7 +14,7 @@ static int check_failed, check_done;
 		check_done++; \
 		if (!(cond)) { \
 			check_failed++; \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond); \
+			fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #cond); \
 		} \
 	} while (0)
 
@@ -24,7 +24,8 @@ static int check_failed, check_done;
 		check_done++; \
 		if (check_got != check_want) { \
 			check_failed++; \
-			fprintf(stderr, "%s:%d: %s: got %lld, want %lld\n", __FILE__, __LINE__, #got, check_got, check_want); \
+			fprintf(stderr, "%s:%d: %s: got %lld, want %lld\n", __FILE__, __LINE__, #got, check_got, \
+				check_want); \
 		} \
 	} while (0)
 

@@ -1,7 +1,6 @@
 /*
- * The association in the clear: these functions take the place of dtls.c, so that a test can play
- * the gateway message by message. To be included once in a program; the linker then leaves dtls.c
- * out.
+ * DTLS without encryption: these functions replace those of dtls.c, so that a test can play the
+ * gateway message by message. Include it once in a program; the linker then leaves dtls.c out.
  */
 #ifndef LK_CLEAR_DTLS_H
 #define LK_CLEAR_DTLS_H
@@ -47,7 +46,7 @@ int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n)
 	return d->up ? d->port->udp_send(d->port->own, b, n) : LK_ECLOSED;
 }
 
-/* What the next calls of lk_dtls_recv return; 0: the datagram that is there. */
+/* The error that the next calls of lk_dtls_recv return; 0: they read the next datagram. */
 static int clear_recv;
 
 int lk_dtls_recv(struct lk_dtls *d, uint8_t *b, size_t cap)

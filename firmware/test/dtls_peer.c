@@ -67,7 +67,7 @@ static void prf(const uint8_t *secret, size_t secret_n, const char *label, const
 	}
 }
 
-/* The hash of the handshake so far, which goes on. */
+/* The hash of the handshake messages so far. More messages can be added to p->hash afterwards. */
 static void hash_so_far(const struct dtls_peer *p, uint8_t out[32])
 {
 	mbedtls_sha256_context c;
@@ -112,14 +112,14 @@ static void set_key(const struct dtls_peer *p, bool ours, mbedtls_ccm_context *c
 	memcpy(nonce, p->keys + (ours ? 36 : 32), 4);
 }
 
-size_t peer_clear(struct dtls_peer *p, uint8_t type, const uint8_t *content, size_t n, uint8_t *b)
+size_t peer_write_clear(struct dtls_peer *p, uint8_t type, const uint8_t *content, size_t n, uint8_t *b)
 {
 	put_header(b, type, 0, p->clear_n++, n);
 	memcpy(b + RECORD_HEADER, content, n);
 	return RECORD_HEADER + n;
 }
 
-size_t peer_seal(struct dtls_peer *p, uint8_t type, const uint8_t *content, size_t n, uint8_t *b)
+size_t peer_write_sealed(struct dtls_peer *p, uint8_t type, const uint8_t *content, size_t n, uint8_t *b)
 {
 	mbedtls_ccm_context ccm;
 	uint8_t nonce[12], aad[13];
@@ -142,10 +142,11 @@ void peer_send(struct dtls_peer *p, uint8_t type, const uint8_t *content, size_t
 {
 	uint8_t b[PEER_RECORD_MAX];
 
-	fake_deliver(p->board, b, peer_seal(p, type, content, n, b));
+	fake_deliver(p->board, b, peer_write_sealed(p, type, content, n, b));
 }
 
-/* Opens a record with our Connection ID (RFC 9146 §5): its content and type go to p. */
+/* Decrypts a record that carries our Connection ID (RFC 9146 §5), and stores its content and type
+ * in p. */
 static bool open_record(struct dtls_peer *p, const uint8_t *b, size_t n)
 {
 	mbedtls_ccm_context ccm;
@@ -169,7 +170,7 @@ static bool open_record(struct dtls_peer *p, const uint8_t *b, size_t n)
 	if (err != 0)
 		return false;
 	while (content > 0 && p->got[content - 1] == 0)
-		content--; /* padding; behind the content stands its type */
+		content--; /* skip the padding: content, type, zeros */
 	if (content == 0)
 		return false;
 	p->got_type = p->got[content - 1];
@@ -181,7 +182,7 @@ static bool open_record(struct dtls_peer *p, const uint8_t *b, size_t n)
 
 /* ---- the handshake ---- */
 
-/* Adds a handshake message to b: its header, and of it to the hash unless it is a
+/* Writes a handshake message with its header to b. Adds it to the hash unless it is a
  * HelloVerifyRequest. */
 static size_t message(struct dtls_peer *p, uint8_t type, const uint8_t *body, size_t n, uint8_t *b)
 {
@@ -212,10 +213,11 @@ static void add_alert(struct dtls_peer *p)
 	uint8_t b[PEER_RECORD_MAX];
 
 	if (p->clear_alerts)
-		fake_deliver(p->board, b, peer_clear(p, PEER_ALERT, (const uint8_t[]){2, 40}, 2, b));
+		fake_deliver(p->board, b, peer_write_clear(p, PEER_ALERT, (const uint8_t[]){2, 40}, 2, b));
 }
 
-/* A hello without our cookie gets one; one with it gets our hello. */
+/* Answers a ClientHello without our cookie with a HelloVerifyRequest, and one with it with our
+ * ServerHello. */
 static void take_hello(struct dtls_peer *p, const uint8_t *m, size_t n)
 {
 	static const uint8_t verify[] = {0xfe, 0xfd, sizeof cookie, 'c', 'o', 'o', 'k', 'i', 'e'};
@@ -224,12 +226,12 @@ static void take_hello(struct dtls_peer *p, const uint8_t *m, size_t n)
 
 	p->hellos++;
 	if (n < at + 2 || m[at] != 0)
-		return; /* it resumes nothing */
+		return; /* a node never asks to resume a session */
 	start_over(p);
 	add_alert(p);
 	if (m[at + 1] != sizeof cookie || memcmp(m + at + 2, cookie, sizeof cookie) != 0) {
 		fake_deliver(p->board, c,
-			peer_clear(p, PEER_HANDSHAKE, b, message(p, HELLO_VERIFY, verify, sizeof verify, b), c));
+			peer_write_clear(p, PEER_HANDSHAKE, b, message(p, HELLO_VERIFY, verify, sizeof verify, b), c));
 		return;
 	}
 	p->message = 1; /* the HelloVerifyRequest was 0 */
@@ -243,9 +245,9 @@ static void take_hello(struct dtls_peer *p, const uint8_t *m, size_t n)
 	memcpy(hello + 34, rest, sizeof rest);
 	memcpy(hello + 34 + sizeof rest, p->server_random, PEER_CID_LEN); /* our Connection ID */
 	fake_deliver(p->board, c,
-		peer_clear(
+		peer_write_clear(
 			p, PEER_HANDSHAKE, b, message(p, SERVER_HELLO, hello, 34 + sizeof rest + PEER_CID_LEN, b), c));
-	fake_deliver(p->board, c, peer_clear(p, PEER_HANDSHAKE, b, message(p, HELLO_DONE, NULL, 0, b), c));
+	fake_deliver(p->board, c, peer_write_clear(p, PEER_HANDSHAKE, b, message(p, HELLO_DONE, NULL, 0, b), c));
 }
 
 static void take_key_exchange(struct dtls_peer *p, const uint8_t *m, size_t n)
@@ -260,7 +262,7 @@ static void take_key_exchange(struct dtls_peer *p, const uint8_t *m, size_t n)
 	make_keys(p);
 }
 
-/* The node's Finished stands in p->got. */
+/* Verifies the node's Finished, which is in p->got, and answers it. */
 static void take_finished(struct dtls_peer *p)
 {
 	uint8_t hash[32], want[12], b[PEER_RECORD_MAX], c[PEER_RECORD_MAX];
@@ -275,7 +277,7 @@ static void take_finished(struct dtls_peer *p)
 	prf(p->master, sizeof p->master, "server finished", hash, sizeof hash, want, sizeof want);
 	want[0] ^= p->spoil_finished;
 	add_alert(p);
-	fake_deliver(p->board, c, peer_clear(p, PEER_CCS, (const uint8_t[]){1}, 1, c));
+	fake_deliver(p->board, c, peer_write_clear(p, PEER_CCS, (const uint8_t[]){1}, 1, c));
 	size_t n = message(p, FINISHED, want, sizeof want, b);
 	peer_send(p, PEER_HANDSHAKE, b, n);
 	p->up = true;
@@ -294,12 +296,12 @@ static void take_record(struct dtls_peer *p, const uint8_t *b, size_t n)
 	}
 }
 
-void peer_take(struct dtls_peer *p)
+void peer_process(struct dtls_peer *p)
 {
 	uint8_t b[FAKE_DATAGRAM];
 	size_t n;
 
-	while ((n = fake_sent(p->board, b, sizeof b)) > 0)
+	while ((n = fake_take_sent(p->board, b, sizeof b)) > 0)
 		for (size_t at = 0, len; at + RECORD_HEADER + PEER_CID_LEN <= n || at + RECORD_HEADER < n;
 			at += len) {
 			size_t cid = b[at] == PEER_CID ? PEER_CID_LEN : 0;

@@ -8,7 +8,7 @@
 
 struct fake_heap fake_heap;
 
-/* Before each block, and as large as what any type is aligned to. */
+/* Stands before each block. Its size keeps the block aligned for any type. */
 union heap_head {
 	size_t n;
 	max_align_t align;
@@ -102,14 +102,14 @@ static int udp_open(void *ctx, const char *host, uint16_t port)
 	f->opens++;
 	copy(f->host, sizeof f->host, host);
 	f->host_port = port;
-	f->inboxes = 0;
+	f->inbox_n = 0;
 	return f->open_result;
 }
 
 static void push(struct fake_datagram *queue, size_t *count, const uint8_t *b, size_t n)
 {
 	if (*count == FAKE_QUEUE || n > FAKE_DATAGRAM) {
-		return; /* as a network does */
+		return; /* lost, as on a network */
 	}
 	memcpy(queue[*count].b, b, n);
 	queue[(*count)++].n = n;
@@ -134,28 +134,28 @@ static int udp_send(void *ctx, const uint8_t *b, size_t n)
 		return f->send_result;
 	}
 	f->sent_total++;
-	push(f->sent, &f->sents, b, n);
+	push(f->sent, &f->sent_n, b, n);
 	return 0;
 }
 
 static int udp_recv(void *ctx, uint8_t *b, size_t cap)
 {
 	struct fake_port *f = ctx;
-	return (int)pop(f->inbox, &f->inboxes, b, cap);
+	return (int)pop(f->inbox, &f->inbox_n, b, cap);
 }
 
 static void udp_wait(void *ctx, uint32_t ms)
 {
 	struct fake_port *f = ctx;
-	if (f->inboxes > 0 || f->typed_n > 0) {
+	if (f->inbox_n > 0 || f->typed_n > 0) {
 		return;
 	}
 	if (f->on_wait != NULL) {
 		f->on_wait(f->on_wait_ctx, ms);
 	}
-	if (f->inboxes == 0) {
+	if (f->inbox_n == 0) {
 		f->waited += ms;
-		fake_pass(f, ms);
+		fake_pass_time(f, ms);
 	}
 }
 
@@ -357,20 +357,20 @@ void fake_reboot(struct fake_port *f, enum lk_boot why)
 	f->boot = why;
 	f->now = 0;
 	f->kv_power = -1;
-	f->sents = f->inboxes = 0;
+	f->sent_n = f->inbox_n = 0;
 	f->level = 0;
 	f->off_armed = false;
 	f->output_n = 0;
 	f->typed_n = 0;
 	f->logged_n = 0;
 	f->logged[0] = '\0';
-	fake_clear(f);
+	fake_clear_printed(f);
 	if (why != LK_BOOT_WAKE) {
-		memset(f->rtc, 0xa5, sizeof f->rtc); /* what no program wrote */
+		memset(f->rtc, 0xa5, sizeof f->rtc); /* bytes that no program wrote */
 	}
 }
 
-void fake_pass(struct fake_port *f, uint32_t ms)
+void fake_pass_time(struct fake_port *f, uint32_t ms)
 {
 	uint32_t end = f->now + ms;
 	if (f->off_armed && (int32_t)(end - f->off_at) >= 0) {
@@ -407,19 +407,27 @@ void fake_kv_put(struct fake_port *f, const char *key, const void *b, size_t n)
 	}
 }
 
-void fake_kv_text(struct fake_port *f, const char *key, const char *text)
+void fake_kv_put_text(struct fake_port *f, const char *key, const char *text)
 {
 	fake_kv_put(f, key, text, strlen(text));
 }
 
-void fake_deliver(struct fake_port *f, const uint8_t *b, size_t n)
+void fake_provision(struct fake_port *f, const char *kind, const char *identity)
 {
-	push(f->inbox, &f->inboxes, b, n);
+	fake_kv_put_text(f, "identity", identity);
+	fake_kv_put_text(f, "secret", "0123456789abcdefghjkmnpqrs");
+	fake_kv_put_text(f, "gateway", "192.0.2.1:5684");
+	fake_kv_put_text(f, "kind", kind);
 }
 
-size_t fake_sent(struct fake_port *f, uint8_t *b, size_t cap)
+void fake_deliver(struct fake_port *f, const uint8_t *b, size_t n)
 {
-	return pop(f->sent, &f->sents, b, cap);
+	push(f->inbox, &f->inbox_n, b, n);
+}
+
+size_t fake_take_sent(struct fake_port *f, uint8_t *b, size_t cap)
+{
+	return pop(f->sent, &f->sent_n, b, cap);
 }
 
 void fake_type(struct fake_port *f, const char *text)
@@ -428,7 +436,7 @@ void fake_type(struct fake_port *f, const char *text)
 	f->typed_n = strlen(text);
 }
 
-void fake_clear(struct fake_port *f)
+void fake_clear_printed(struct fake_port *f)
 {
 	f->printed_n = 0;
 	f->printed[0] = '\0';

@@ -1,38 +1,27 @@
 /*
- * A node in the clear that is given hints, and the gateway's answers to what it asks then. To be
- * included once in a program: it holds the node, and takes the place of dtls.c (see clear_dtls.h).
+ * A node (clear_node.h) for tests of hints. A hint tells the node that the gateway no longer has
+ * its session; the node then pings the gateway. The test plays the gateway's answers here. Include
+ * it once in a program.
  */
 #ifndef LK_HINTED_NODE_H
 #define LK_HINTED_NODE_H
 
-#include "act.h"
-#include "check.h"
-#include "clear_dtls.h"
-#include "fake_port.h"
-#include "node.h"
+#include "clear_node.h"
 
-static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
-
-static struct fake_port board;
-static struct lk_settings settings;
-static struct lk_counter counter;
-static struct lk_actuator actuator;
-static const struct lk_served served = {&lk_act, &actuator};
-static struct lk_node node;
-
-/* The newest of the messages that the node sent, and how many of them were pings. */
+/* The node's newest message that is not a ping; how many pings it sent; the message ID of the
+ * newest ping. */
 static struct lk_coap asked;
 static uint8_t asked_b[FAKE_DATAGRAM];
 static unsigned pings;
 static uint16_t ping;
 
-static inline bool sent(void)
+static inline bool take_sent(void)
 {
 	bool any = false;
 	uint8_t b[FAKE_DATAGRAM];
 	size_t n;
 
-	while ((n = fake_sent(&board, b, sizeof b)) > 0) {
+	while ((n = fake_take_sent(&board, b, sizeof b)) > 0) {
 		struct lk_coap m;
 		if (lk_coap_parse(&m, b, n) < 0)
 			continue;
@@ -51,88 +40,73 @@ static inline void answer(uint8_t code, const char *location)
 {
 	static const uint8_t echo[8] = {1};
 	uint8_t b[LK_MESSAGE_MAX];
-	struct lk_coap_out o;
 
-	lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, code, asked.mid, asked.token, asked.token_len);
-	if (location)
-		lk_coap_option_path(&o, LK_COAP_LOCATION_PATH, location);
-	lk_coap_option(&o, LK_COAP_ECHO, echo, sizeof echo);
-	int len = lk_coap_end(&o, 0);
-	CHECK(len > 0);
-	fake_deliver(&board, b, (size_t)len);
+	fake_deliver(&board, b, write_answer(b, sizeof b, &asked, code, location, echo, NULL, 0));
 }
 
-static inline void pong(uint16_t mid)
+static inline void send_pong(uint16_t mid)
 {
 	const uint8_t b[] = {0x70, 0, (uint8_t)(mid >> 8), (uint8_t)mid};
 
 	fake_deliver(&board, b, sizeof b);
 }
 
-/* Lets ms pass; what is asked is answered if the gateway is there. */
-static inline void pass(uint32_t ms, bool there)
+/* Lets the node work for ms. If the gateway is there, it answers requests and pings. */
+static inline void pass_time(uint32_t ms, bool there)
 {
 	for (uint32_t gone = 0; gone < ms;) {
 		uint32_t due = lk_node_step(&node);
 		unsigned before = pings;
-		if (sent() && there)
+		if (take_sent() && there)
 			answer(LK_COAP_CHANGED, NULL);
 		if (pings > before && there)
-			pong(ping);
+			send_pong(ping);
 		due = due < 1 ? 1 : due > 50 ? 50 : due;
 		if (due > ms - gone)
 			due = ms - gone;
-		fake_pass(&board, due);
+		fake_pass_time(&board, due);
 		gone += due;
 	}
 }
 
-/* Lets it connect and ask for its registration. */
-static inline void registering(bool lock)
+/* Starts a node and lets it connect and ask for its registration. */
+static inline void begin_registration(bool lock)
 {
-	fake_init(&board);
-	memset(&settings, 0, sizeof settings);
-	memcpy(settings.host, "gw", 3);
-	memset(&counter, 0, sizeof counter);
-	(void)lk_counter_load(&counter, &board.port);
-	lk_actuator_init(&actuator, &board.port, false);
-	lk_node_init(&node, &board.port, &settings, &counter, lock ? &served : NULL);
+	init_node(lock);
 	clear_handshake = clear_open = 0;
 	clear_due = UINT32_MAX;
 	pings = 0;
-	for (int i = 0; i < 100 && !sent(); i++)
-		fake_pass(&board, lk_node_step(&node) > 20 ? 20 : 1);
+	for (int i = 0; i < 100 && !take_sent(); i++)
+		fake_pass_time(&board, lk_node_step(&node) > 20 ? 20 : 1);
 }
 
-static inline void online(bool lock)
+static inline void bring_online(bool lock)
 {
-	registering(lock);
+	begin_registration(lock);
 	answer(LK_COAP_CREATED, "rd/ab");
 	(void)lk_node_step(&node);
 	CHECK(lk_node_is_online(&node));
 }
 
-/* Has the node follow a hint; what it logs from now on is kept. */
-static inline void hint(void)
+/* Gives the node a hint that it follows. Clears the log first. */
+static inline void give_hint(void)
 {
 	board.logged_n = 0;
 	board.logged[0] = 0;
 	node.link.dtls->hinted = true;
 	(void)lk_node_step(&node);
-	(void)sent();
+	(void)take_sent();
 	CHECK_EQ(node.renewal.state, LK_RENEWAL_PING);
 	CHECK_EQ(pings, 1);
 }
 
-/* Lets ms pass, and tells how long the node would wait then. */
+/* Advances the clock by ms at once, and returns how long the node would wait then. */
 static inline uint32_t due_after(uint32_t ms)
 {
-	fake_pass(&board, ms);
+	fake_pass_time(&board, ms);
 	uint32_t due = lk_node_step(&node);
-	(void)sent();
+	(void)take_sent();
 	return due;
 }
-
-static inline bool logged(const char *text) { return strstr(board.logged, text) != NULL; }
 
 #endif

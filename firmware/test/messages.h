@@ -1,4 +1,4 @@
-/* Each message of wire.h by its number, for tests that treat all of them the same. */
+/* A number for each message of wire.h, for tests that do the same with all of them. */
 #ifndef MESSAGES_H
 #define MESSAGES_H
 

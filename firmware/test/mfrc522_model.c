@@ -28,8 +28,9 @@ enum {
 };
 enum { ERR_WRITE = 0x80, ERR_OVERFLOW = 0x10, ERR_COLL = 0x08, ERR_CRC = 0x04, ERR_PROTOCOL = 0x01 };
 
-/* Values after a reset, data sheet chapter 9.3, and which bits a driver must not change: reserved
- * ones (chapter 9.2) and read-only ones. It writes them as 0 or as they are after a reset. */
+/* Values after a reset (data sheet chapter 9.3), and the bits that a driver must not change:
+ * reserved bits (chapter 9.2) and read-only ones. A driver writes them as 0 or as they are after a
+ * reset. */
 static const struct initial {
 	uint8_t reg, value, fixed;
 } after_reset[] = {
@@ -52,7 +53,7 @@ static bool field(const struct mfrc522_model *m)
 	return !m->held && (m->reg[TX_CONTROL] & 3) == 3 && (m->reg[COMMAND] & 0x10) == 0;
 }
 
-/* Without a field a card forgets all. */
+/* Without a field every card loses its state. */
 static void settle_field(struct mfrc522_model *m)
 {
 	if (field(m))
@@ -130,9 +131,9 @@ static void error(struct mfrc522_model *m, unsigned bits)
 	m->reg[COM_IRQ] |= IRQ_ERR;
 }
 
-/* The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of
- * the family include it, and so do we. It says that the bits after a collision are cleared, but not
- * how the bit itself reads: here as 1. */
+/* The data sheet does not say where the count of a collision's position begins if RxAlign is not 0.
+ * Later chips of the family count the bits of RxAlign too, and so do we. It says that the bits
+ * after a collision are cleared, but not how the colliding bit itself reads: here it reads as 1. */
 static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, size_t coll)
 {
 	size_t align = (m->reg[BIT_FRAMING] >> 4) % 8u, total = align + bits;
@@ -156,7 +157,7 @@ static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, si
 	m->reg[COM_IRQ] |= IRQ_RX;
 }
 
-/* The frame in the FIFO goes out; what comes back is there when pending has run out. */
+/* Sends the frame in the FIFO. The answer can be read when pending has counted down. */
 static void transceive(struct mfrc522_model *m)
 {
 	const uint8_t *r = m->reg;
@@ -182,14 +183,17 @@ static void transceive(struct mfrc522_model *m)
 	}
 	bits = last == 0 ? 8 * n : 8 * (n - 1) + last;
 
-	/* A card begins its answer 86 us (1172 cycles) after the frame, and the timer stops at its
-	 * fifth bit, of 128 each. */
+	/* A card begins its answer 86 us (1172 cycles) after the frame, and the answer's fifth bit
+	 * stops the timer; a bit takes 128 cycles. */
 	if (field(m) && m->how == MFRC522_MODEL_OK && r[TX_ASK] & 0x40 && !(r[TX_MODE] & 0x70) &&
 		!(r[RX_MODE] & 0x70) && (r[MODE] & 3) == 1 && (!timer || tick * ticks > 1172 + 5 * 128)) {
 		for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
 			uint8_t answer[MFRC522_CARD_ANSWER] = { 0 };
 			enum mfrc522_model_answer what = MFRC522_MODEL_ATQA;
-			size_t has = m->card[i].n == 0 ? 0 : mfrc522_card_hear(&m->card[i], frame, bits, m->patient, answer, &what);
+			size_t has = 0;
+
+			if (m->card[i].n != 0)
+				has = mfrc522_card_hear(&m->card[i], frame, bits, m->patient, answer, &what);
 
 			if (has != 0 && m->tamper != NULL)
 				m->tamper(m->tamper_ctx, what, answer, &has);
@@ -226,7 +230,7 @@ static void command(struct mfrc522_model *m, uint8_t value)
 	case CMD_IDLE:
 		break;
 	case CMD_TRANSCEIVE:
-		m->misuse += m->started; /* the data sheet does not say that it clears itself */
+		m->misuse += m->started; /* the data sheet does not say that StartSend clears itself */
 		break;
 	case CMD_CRC:
 		crc = mfrc522_card_crc(m->fifo, m->level,

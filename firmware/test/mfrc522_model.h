@@ -1,12 +1,12 @@
 /*
- * A model of the MFRC522 down to its registers, and of the ISO 14443-3 type A cards in its field,
- * for tests and for boards without one.
+ * A model of the MFRC522, register by register, and of the ISO 14443-3 type A cards in its field,
+ * for tests and for boards without the chip.
  *
- * It has no clock: a frame is answered, or the timer has run out, delay SPI transfers after
- * StartSend, 0 unless a test sets it. It is strict: without a field, 100 % ASK, 106 kbit/s or a
- * timer long enough no card answers; nothing is cleared by itself unless the data sheet says so;
- * and what it forbids is counted in misuse, reserved bits among it. Memory is the caller's; init
- * comes first.
+ * It has no clock: an answer arrives, or the timer expires, a number of SPI transfers after
+ * StartSend (delay, 0 unless a test sets it). It is strict: no card answers without a field, 100 %
+ * ASK, 106 kbit/s and a timer that is long enough; it clears a bit by itself only where the data
+ * sheet says so; and it counts in misuse whatever the data sheet forbids, such as a change of
+ * reserved bits. The caller owns the memory and calls init first.
  */
 #ifndef LK_MFRC522_MODEL_H
 #define LK_MFRC522_MODEL_H
@@ -19,15 +19,15 @@
 
 enum { MFRC522_MODEL_CARDS = 4, MFRC522_MODEL_FIFO = 64 };
 
-/* What mfrc522_model_break takes. */
+/* Ways to break the chip, for mfrc522_model_break. */
 enum {
 	MFRC522_MODEL_OK = 0,
-	MFRC522_MODEL_DEAF = 1,  /* has lost its registers and hears no card, until the reset pin is pulled */
-	MFRC522_MODEL_DEAD = 2,  /* reads as 0x00 and takes nothing, until it is made ok */
+	MFRC522_MODEL_DEAF = 1,  /* has lost its registers and receives no card, until the reset pin is pulled */
+	MFRC522_MODEL_DEAD = 2,  /* reads as 0x00 and ignores writes, until it is made OK again */
 	MFRC522_MODEL_ONES = 3,  /* the same, reads as 0xFF */
-	/* holds its registers, but no command ever ends, until the reset pin is pulled */
+	/* keeps its registers, but no command ends, until the reset pin is pulled */
 	MFRC522_MODEL_STUCK = 4,
-	MFRC522_MODEL_MUTE = 5,  /* holds its registers and hears no card, until the reset pin is pulled */
+	MFRC522_MODEL_MUTE = 5,  /* keeps its registers and receives no card, until the reset pin is pulled */
 };
 
 struct mfrc522_model {
@@ -37,13 +37,13 @@ struct mfrc522_model {
 	struct mfrc522_model_card card[MFRC522_MODEL_CARDS];
 	int how;
 	bool held;
-	uint32_t pending; /* transfers until the frame ends, plus one; 0: none under way */
-	uint8_t coming;   /* what it then sets in ComIrqReg */
-	bool started;     /* StartSend was written and not cleared */
+	uint32_t pending; /* SPI transfers until the answer arrives, plus one; 0: no frame is under way */
+	uint8_t coming;   /* the bits that ComIrqReg gets then */
+	bool started;     /* StartSend was set and not cleared */
 
 	/* For tests to set. */
 	uint32_t delay;
-	bool patient; /* a READY card waits on when others are asked, as in the standard's older editions */
+	bool patient; /* a READY card stays READY when another is asked, as in older editions of the standard */
 	/* answer has room for 8 bytes */
 	void (*tamper)(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, size_t *bits);
 	void *tamper_ctx;
@@ -53,20 +53,20 @@ struct mfrc522_model {
 };
 
 void mfrc522_model_init(struct mfrc522_model *m);
-/* The reset pin. While it is held the chip reads as 0x00, there is no field and each transfer
+/* Sets the reset pin. While it is held the chip reads as 0x00, there is no field, and each transfer
  * counts as misuse. */
 void mfrc522_model_reset(struct mfrc522_model *m, bool held);
-/* That card lies on the reader and no other; n 0: none. A card that lay there before was lifted for
- * a moment. */
+/* Puts this card alone on the reader; n 0: no card. If the same card was there before, it loses the
+ * field for a moment. */
 void mfrc522_model_card(struct mfrc522_model *m, const uint8_t *uid, size_t n);
-/* One more card lies there. */
+/* Puts one more card on the reader. */
 void mfrc522_model_add(struct mfrc522_model *m, const uint8_t *uid, size_t n);
-/* That card is taken away, the others stay. */
+/* Takes this card away; the others stay. */
 void mfrc522_model_remove(struct mfrc522_model *m, const uint8_t *uid, size_t n);
 void mfrc522_model_break(struct mfrc522_model *m, int how);
-/* The registers are as after a reset; the chip works on. */
+/* Sets the registers as after a reset. The chip keeps working. */
 void mfrc522_model_forget(struct mfrc522_model *m);
-/* One transfer with chip select low. rx may be tx. */
+/* Makes one transfer with chip select low. rx may be tx. */
 void mfrc522_model_spi(struct mfrc522_model *m, const uint8_t *tx, uint8_t *rx, size_t n);
 
 #endif

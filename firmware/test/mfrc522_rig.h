@@ -1,4 +1,4 @@
-/* A card reader: the driver on the model of its chip, with a clock that jumps to the next step. */
+/* A card reader: the driver and the model of its chip, with a clock that jumps to the next step. */
 #ifndef LK_MFRC522_RIG_H
 #define LK_MFRC522_RIG_H
 
@@ -11,21 +11,22 @@ struct rig {
 	struct mfrc522_model m;
 	struct lk_mfrc522 d;
 	struct lk_port port;
-	uint32_t now, late;   /* each step runs up to so much late */
+	uint32_t now, late;   /* each step runs up to late ms too late */
 	uint32_t random;
 	bool broken_spi, no_pin, no_position, wrong_level, wrong_error;
 	uint8_t level;           /* what FIFOLevelReg reads, if wrong_level */
 	uint8_t error, position; /* what ErrorReg and CollReg read, if wrong_error */
-	uint32_t fail_at; /* the transfer that reports an error, counted down */
-	uint32_t released, first;   /* when the pin was let go, and the first transfer after it */
-	uint8_t frame[64];          /* the latest, and how many of these there were */
-	uint32_t reqa, wupa, sent, soonest; /* when it was sent; how soon after one an answer was looked for */
-	uint32_t steps, most, logs; /* most transfers in one step */
+	uint32_t fail_at; /* counts transfers down; the one that reaches 0 fails */
+	uint32_t released, first;   /* when the reset pin was released, and how soon the first transfer came */
+	uint8_t frame[64];          /* the newest frame; below, how many REQA and WUPA were sent */
+	uint32_t reqa, wupa, sent; /* sent: the time of the newest frame */
+	uint32_t soonest;          /* the shortest time from a frame until the driver looked for its answer */
+	uint32_t steps, most, logs; /* most: transfers in one step */
 	char log[80];
-	uint8_t uid[10]; /* the latest card */
+	uint8_t uid[10]; /* the card that was read last */
 	int n;
 	uint32_t at, read, cards;
-	unsigned flip;  /* what the tamper functions below change */
+	unsigned flip;  /* for the tamper functions of the tests */
 	int how;
 };
 
@@ -121,7 +122,7 @@ static inline uint32_t rig_step(struct rig *r)
 	return wait;
 }
 
-/* Goes on until a step has something to wait for but the answer to a frame. Returns how long it
+/* Runs steps until one waits for something other than the answer to a frame. Returns how long it
  * waits. */
 static inline uint32_t rig_poll(struct rig *r)
 {
@@ -134,7 +135,7 @@ static inline uint32_t rig_poll(struct rig *r)
 	return wait;
 }
 
-/* Lets ms pass. What holds always is checked here. */
+/* Runs the driver for ms, and checks what must always hold. */
 static inline void rig_run(struct rig *r, uint32_t ms)
 {
 	uint32_t end = r->now + ms;
@@ -158,7 +159,7 @@ static inline void rig_run(struct rig *r, uint32_t ms)
 	CHECK(r->soonest >= 2);
 }
 
-static inline bool is(const struct rig *r, const uint8_t *uid, size_t n)
+static inline bool read_card_is(const struct rig *r, const uint8_t *uid, size_t n)
 {
 	return (size_t)r->n == n && memcmp(r->uid, uid, n) == 0;
 }

@@ -1,6 +1,7 @@
 /*
- * A whole image in the clear (image.h), and the gateway that answers it. To be included once in a
- * program. The clock stands while the image works: time passes only in pass().
+ * A whole image (image.h) without encryption (clear_dtls.h), and a gateway that answers it. Include
+ * it once in a program. The clock stands still while the image works: time passes only in
+ * pass_time().
  */
 #ifndef LK_PLAYED_APP_H
 #define LK_PLAYED_APP_H
@@ -9,6 +10,7 @@
 #include "clear_dtls.h"
 #include "fake_port.h"
 #include "image.h"
+#include "write_answer.h"
 
 static struct fake_port board;
 static uint32_t most; /* the longest wait since it was set to 0 */
@@ -19,11 +21,11 @@ static struct {
 	unsigned scans;     /* and presses */
 	uint8_t scan[LK_MESSAGE_MAX]; /* the payload of the latest */
 	size_t scan_n;
-	char told[2000];    /* the reports' payloads, with a dot for what is no letter */
-	size_t told_n;
+	char reported[2000];    /* the payloads of reports, with a dot for each byte that is not a letter */
+	size_t reported_n;
 } gateway;
 
-static uint32_t wait_ms; /* what the image wants to wait, 0: it does not */
+static uint32_t wait_ms; /* how long the image wants to wait; 0: not at all */
 
 static inline void note_wait(void *ctx, uint32_t ms)
 {
@@ -37,19 +39,8 @@ static inline void gateway_answer(
 {
 	static const uint8_t echo[8] = {1};
 	uint8_t b[LK_MESSAGE_MAX];
-	struct lk_coap_out o;
-	size_t cap;
 
-	lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, code, m->mid, m->token, m->token_len);
-	if (location)
-		lk_coap_option_path(&o, LK_COAP_LOCATION_PATH, location);
-	lk_coap_option(&o, LK_COAP_ECHO, echo, sizeof echo);
-	uint8_t *p = lk_coap_payload(&o, &cap);
-	if (n > 0)
-		memcpy(p, payload, n);
-	int len = lk_coap_end(&o, (int)n);
-	CHECK(len > 0);
-	fake_deliver(&board, b, (size_t)len);
+	fake_deliver(&board, b, write_answer(b, sizeof b, m, code, location, echo, payload, n));
 }
 
 static inline void gateway_take(const struct lk_coap *m)
@@ -70,15 +61,16 @@ static inline void gateway_take(const struct lk_coap *m)
 		int n = lk_verdict_encode(&(struct lk_verdict){.verdict = gateway.verdict}, b, sizeof b);
 		gateway_answer(m, LK_COAP_CHANGED, NULL, b, (size_t)n);
 	} else {
-		for (size_t i = 0; i < m->payload_len && gateway.told_n + 1 < sizeof gateway.told; i++)
-			gateway.told[gateway.told_n++] = m->payload[i] >= 'a' && m->payload[i] <= 'z'
+		for (size_t i = 0; i < m->payload_len && gateway.reported_n + 1 < sizeof gateway.reported; i++)
+			gateway.reported[gateway.reported_n++] = m->payload[i] >= 'a' && m->payload[i] <= 'z'
 			                                     ? (char)m->payload[i]
 			                                     : '.';
 		gateway_answer(m, LK_COAP_CHANGED, NULL, NULL, 0);
 	}
 }
 
-/* Lets the image do what is due, and the gateway answer; returns the wait that the image wants. */
+/* Lets the image do what is due and the gateway answer. Returns how long the image wants to
+ * wait. */
 static inline uint32_t step(void)
 {
 	uint8_t b[FAKE_DATAGRAM];
@@ -87,37 +79,34 @@ static inline uint32_t step(void)
 
 	wait_ms = 0;
 	lk_app_step(&app);
-	while ((n = fake_sent(&board, b, sizeof b)) > 0)
+	while ((n = fake_take_sent(&board, b, sizeof b)) > 0)
 		if (!gateway.gone && lk_coap_parse(&m, b, n) == 0)
 			gateway_take(&m);
 	return wait_ms;
 }
 
-/* Lets ms pass, and does what is due at their end. */
-static inline void pass(uint32_t ms)
+/* Runs the image for ms, with what is due at their end. */
+static inline void pass_time(uint32_t ms)
 {
 	for (uint32_t gone = 0; gone < ms;) {
 		uint32_t due = step();
-		due = board.inboxes > 0 ? 0 : due < ms - gone ? due : ms - gone;
-		fake_pass(&board, due);
+		due = board.inbox_n > 0 ? 0 : due < ms - gone ? due : ms - gone;
+		fake_pass_time(&board, due);
 		gone += due;
 	}
 	(void)step();
 }
 
-/* A board with settings for that role, just switched on. */
-static inline void board_of(const char *kind)
+/* Makes a board with settings for that role, just switched on. */
+static inline void set_up_board(const char *kind)
 {
 	memset(&gateway, 0, sizeof gateway);
 	gateway.verdict = LK_GRANTED;
 	clear_handshake = clear_open = 0;
 	fake_init(&board);
 	board.port.udp_wait = note_wait;
-	board.now = 0x90000000; /* a clock may stand anywhere */
-	fake_kv_text(&board, "identity", "lk-0123456789");
-	fake_kv_text(&board, "secret", "0123456789abcdefghjkmnpqrs");
-	fake_kv_text(&board, "gateway", "192.0.2.1:5684");
-	fake_kv_text(&board, "kind", kind);
+	board.now = 0x90000000; /* the clock may start anywhere */
+	fake_provision(&board, kind, "lk-0123456789");
 }
 
 static inline void start(void) { start_image(&board.port); }
@@ -125,17 +114,17 @@ static inline void start(void) { start_image(&board.port); }
 static inline bool logged(const char *line) { return strstr(board.logged, line) != NULL; }
 static inline bool printed(const char *text) { return strstr(board.printed, text) != NULL; }
 
-static inline bool told(const char *name) { return strstr(gateway.told, name) != NULL; }
+static inline bool was_reported(const char *name) { return strstr(gateway.reported, name) != NULL; }
 
-static inline void forget_told(void)
+static inline void forget_reports(void)
 {
-	gateway.told_n = 0;
-	memset(gateway.told, 0, sizeof gateway.told);
+	gateway.reported_n = 0;
+	memset(gateway.reported, 0, sizeof gateway.reported);
 }
 
-static inline void online(void)
+static inline void bring_online(void)
 {
-	pass(3000);
+	pass_time(3000);
 	CHECK(lk_node_is_online(&unit->node));
 	CHECK(lk_node_is_idle(&unit->node));
 }

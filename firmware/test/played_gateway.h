@@ -1,29 +1,15 @@
 /*
- * A node in the clear and the gateway that a test plays for it, message by message, so that each
- * answer can come when and as the test wants. To be included once in a program: it holds the node,
- * and takes the place of dtls.c (see clear_dtls.h).
+ * A node (clear_node.h) and the gateway that a test plays for it, message by message: the test
+ * decides what each answer says and when it arrives. Include it once in a program.
  */
 #ifndef LK_PLAYED_GATEWAY_H
 #define LK_PLAYED_GATEWAY_H
 
-#include "act.h"
-#include "check.h"
-#include "clear_dtls.h"
-#include "fake_port.h"
-#include "node.h"
-#include "trace.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
-static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
-
-static struct fake_port board;
-static struct lk_settings settings;
-static struct lk_counter counter;
-static struct lk_actuator actuator;
-static const struct lk_served served = {&lk_act, &actuator};
-static struct lk_node node;
+#include "clear_node.h"
+#include "trace.h"
 
 /* The newest message that the node sent. */
 static struct lk_coap asked;
@@ -63,7 +49,7 @@ static inline void trace_boot(bool lock)
 	trace_bytes("wb", (const uint8_t[]){lock ? TRACE_LOCK : 0}, 1);
 }
 
-/* Gives the node a message, and keeps it. */
+/* Delivers a message to the node and adds it to the trace. */
 static inline void deliver(const uint8_t *b, size_t n)
 {
 	uint32_t passed = (board.now - trace.at) / 8;
@@ -85,22 +71,17 @@ static inline void deliver(const uint8_t *b, size_t n)
 static inline void boot(bool lock)
 {
 	trace_boot(lock);
-	fake_init(&board);
-	memset(&settings, 0, sizeof settings);
-	memcpy(settings.host, "gw", 3);
-	memset(&counter, 0, sizeof counter);
-	(void)lk_counter_load(&counter, &board.port);
-	lk_actuator_init(&actuator, &board.port, false);
-	lk_node_init(&node, &board.port, &settings, &counter, lock ? &served : NULL);
+	init_node(lock);
 }
 
-/* Takes the newest message and tells whether there was one. */
-static inline bool sent(void)
+/* Takes the newest message that the node sent into asked and path, and drops the older ones. False
+ * if there was none. */
+static inline bool take_sent(void)
 {
 	struct lk_coap_option o = {0};
 	size_t n, len = 0, at = 0;
 
-	while ((n = fake_sent(&board, asked_b, sizeof asked_b)) > 0)
+	while ((n = fake_take_sent(&board, asked_b, sizeof asked_b)) > 0)
 		len = n;
 	path[0] = 0;
 	if (len == 0 || lk_coap_parse(&asked, asked_b, len) < 0)
@@ -115,27 +96,17 @@ static inline bool sent(void)
 	return true;
 }
 
-/* Answers it, with an Echo, a Location-Path and a payload if there are any. */
+/* Answers asked: with a Location-Path and a payload if they are given, and with an Echo where a
+ * gateway adds one. */
 static inline void answer(uint8_t code, const char *location, const uint8_t *payload, size_t n)
 {
 	static uint32_t echo;
 	uint8_t b[LK_MESSAGE_MAX], e[8] = {1};
-	struct lk_coap_out o;
-	size_t cap;
+	bool with_echo = code >> 5 == 2 || code == LK_COAP_UNAUTHORIZED;
 
 	echo++;
 	memcpy(e + 1, &echo, sizeof echo);
-	lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, code, asked.mid, asked.token, asked.token_len);
-	if (location)
-		lk_coap_option_path(&o, LK_COAP_LOCATION_PATH, location);
-	if (code >> 5 == 2 || code == LK_COAP_UNAUTHORIZED)
-		lk_coap_option(&o, LK_COAP_ECHO, e, sizeof e);
-	uint8_t *p = lk_coap_payload(&o, &cap);
-	if (n > 0)
-		memcpy(p, payload, n);
-	int len = lk_coap_end(&o, (int)n);
-	CHECK(len > 0);
-	deliver(b, (size_t)len);
+	deliver(b, write_answer(b, sizeof b, &asked, code, location, with_echo ? e : NULL, payload, n));
 }
 
 static inline void answer_verdict(uint8_t verdict, uint64_t last)
@@ -147,7 +118,7 @@ static inline void answer_verdict(uint8_t verdict, uint64_t last)
 	answer(LK_COAP_CHANGED, NULL, b, (size_t)n);
 }
 
-static inline bool in_payload(const char *text)
+static inline bool payload_has(const char *text)
 {
 	size_t n = strlen(text);
 
@@ -170,28 +141,35 @@ static inline uint32_t option_uint(uint16_t number)
 
 static inline uint32_t step(void) { return lk_node_step(&node); }
 
-/* Lets ms pass as the app does, in waits of at most 50 ms; what is asked is not answered. Returns
- * the rounds. */
-static inline unsigned pass(uint32_t ms)
+/* Advances the clock by ms at once, and returns how long the node would wait then. */
+static inline uint32_t due_after(uint32_t ms)
+{
+	fake_pass_time(&board, ms);
+	return step();
+}
+
+/* Runs the node for ms as the app does, in waits of at most 50 ms, without answering it. Returns
+ * how many steps the node made. */
+static inline unsigned pass_time(uint32_t ms)
 {
 	unsigned rounds = 0;
 
 	for (uint32_t gone = 0; gone < ms; rounds++) {
 		uint32_t due = step();
 		due = due < 1 ? 1 : due > 50 ? 50 : due;
-		fake_pass(&board, due);
+		fake_pass_time(&board, due);
 		gone += due;
 	}
 	(void)step();
 	return rounds;
 }
 
-/* Has the node connect and register. */
-static inline void online(void)
+/* Lets the node connect and register. */
+static inline void bring_online(void)
 {
-	for (int i = 0; i < 100 && !sent(); i++) {
+	for (int i = 0; i < 100 && !take_sent(); i++) {
 		uint32_t due = step();
-		fake_pass(&board, due > 50 ? 50 : due);
+		fake_pass_time(&board, due > 50 ? 50 : due);
 	}
 	CHECK(strcmp(path, "/rd") == 0);
 	answer(LK_COAP_CREATED, "rd/ab", NULL, 0);
@@ -199,14 +177,14 @@ static inline void online(void)
 	CHECK(lk_node_is_online(&node));
 }
 
-/* A request of the gateway's; all zero but for what it needs. */
+/* A request from the gateway. Fields that do not matter are zero. */
 struct request {
 	uint8_t type, method; /* LK_COAP_CON is 0 */
 	const char *path;     /* NULL: act */
-	uint16_t extra;       /* the number of one option more, with the value 1; 0: none */
+	uint16_t extra;       /* the number of an additional option with the value 1; 0: none */
 	bool plain;           /* no Content-Format */
 	uint16_t format;      /* 0: CBOR */
-	uint16_t accept;      /* 0: not said */
+	uint16_t accept;      /* 0: no Accept */
 	const uint8_t *echo;  /* LK_ECHO_LEN bytes, or NULL */
 	size_t echo_len;      /* 0: LK_ECHO_LEN */
 	const uint8_t *payload;
@@ -219,9 +197,9 @@ static inline void put_extra(struct lk_coap_out *o, const struct request *r, uin
 		lk_coap_option_uint(o, r->extra, 1);
 }
 
-/* Sends it to the node, lets the node step once, and takes the newest answer into asked. Returns
- * its code, or 0 if there was none. */
-static inline uint8_t request(const struct request *r)
+/* Sends the request to the node, lets the node make one step, and takes the newest answer into
+ * asked. Returns its code, or 0 if there was none. */
+static inline uint8_t send_request(const struct request *r)
 {
 	static uint16_t mid;
 	uint8_t b[LK_MESSAGE_MAX];
@@ -247,23 +225,23 @@ static inline uint8_t request(const struct request *r)
 		memcpy(p, r->payload, r->n);
 	int len = lk_coap_end(&o, (int)r->n);
 	CHECK(len > 0);
-	(void)sent();
+	(void)take_sent();
 	deliver(b, (size_t)len);
 	(void)step();
-	return sent() ? asked.code : 0;
+	return take_sent() ? asked.code : 0;
 }
 
-/* Asks for something at /act, with an Echo and a command if there are any. */
-static inline uint8_t act(uint8_t method, const uint8_t *echo, const struct lk_command *c)
+/* Sends a request to /act, with an Echo and a command unless they are NULL. */
+static inline uint8_t request_act(uint8_t method, const uint8_t *echo, const struct lk_command *c)
 {
 	uint8_t b[LK_WIRE_MAX];
 	int n = c ? lk_command_encode(c, b, sizeof b) : 0;
 
 	CHECK(n >= 0);
-	return request(&(struct request){.method = method, .echo = echo, .payload = b, .n = (size_t)n});
+	return send_request(&(struct request){.method = method, .echo = echo, .payload = b, .n = (size_t)n});
 }
 
-/* The Echo of the newest answer. */
+/* Copies the Echo of the newest answer. */
 static inline void take_echo(uint8_t echo[LK_ECHO_LEN])
 {
 	struct lk_coap_option o = {0};

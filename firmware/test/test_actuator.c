@@ -1,4 +1,5 @@
-/* The relay and the lamp: what moves them and for how long, and what must not move them. */
+/* The relay and the lamp: which commands move them and for how long, and what must not move
+ * them. */
 #include "actuator.h"
 #include "check.h"
 #include "err.h"
@@ -8,7 +9,7 @@ static struct fake_port board;
 static struct lk_actuator a;
 static struct lk_receipt r;
 
-static void begin(bool lamp)
+static void power_up(bool lamp)
 {
 	fake_init(&board);
 	board.level = 100; /* whatever it was before */
@@ -34,17 +35,17 @@ static struct lk_state state(void)
 
 static void a_pulse_ends_by_itself(void)
 {
-	begin(false);
+	power_up(false);
 	obey(5, LK_UNLOCK, 0, 800);
 	CHECK(r.result == LK_DONE && r.state.on && r.state.id == 5 && r.state.left == 800 && r.state.level == 0);
 	CHECK_EQ(board.level, 100);
-	fake_pass(&board, 799);
+	fake_pass_time(&board, 799);
 	CHECK(board.level == 100 && state().left == 1);
 	CHECK_EQ(lk_actuator_poll(&a, board.now), 1);
-	fake_pass(&board, 1); /* the board's timer, without us */
+	fake_pass_time(&board, 1); /* the board's timer, without us */
 	CHECK_EQ(board.level, 0);
 	CHECK(!state().on && state().left == 0);
-	fake_pass(&board, 50); /* a loop that is late */
+	fake_pass_time(&board, 50); /* the loop is late */
 	CHECK(!state().on && state().left == 0);
 	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
 	CHECK(!a.pulsing && !state().on);
@@ -58,7 +59,7 @@ static void no_command_raises_the_limit(void)
 		{UINT32_MAX, LK_PULSE_LIMIT}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		begin(false);
+		power_up(false);
 		obey(1, LK_UNLOCK, 0, cases[i].asked);
 		CHECK_EQ(board.outputs[board.output_n - 1].ms, cases[i].got);
 		CHECK_EQ(r.state.left, cases[i].got);
@@ -67,14 +68,14 @@ static void no_command_raises_the_limit(void)
 
 static void the_same_command_again_moves_nothing(void)
 {
-	begin(false);
+	power_up(false);
 	obey(5, LK_UNLOCK, 0, 500);
 	size_t moves = board.output_n;
-	fake_pass(&board, 600);
+	fake_pass_time(&board, 600);
 	(void)lk_actuator_poll(&a, board.now);
 	moves = board.output_n;
 	obey(5, LK_UNLOCK, 0, 500);
-	CHECK(r.result == LK_DONE && r.state.on && r.state.left == 500); /* the receipt of then */
+	CHECK(r.result == LK_DONE && r.state.on && r.state.left == 500); /* the first receipt again */
 	CHECK_EQ(board.output_n, moves);
 	obey(4, LK_UNLOCK, 0, 500);
 	CHECK(r.result == LK_REFUSED && !r.state.on && r.state.id == 5);
@@ -90,7 +91,7 @@ static void the_same_command_again_moves_nothing(void)
  * commands. */
 static void a_new_association_knows_no_receipt_of_the_old_one(void)
 {
-	begin(false);
+	power_up(false);
 	obey(5, LK_UNLOCK, 0, 500);
 	lk_actuator_begin_session(&a);
 	size_t moves = board.output_n;
@@ -100,13 +101,13 @@ static void a_new_association_knows_no_receipt_of_the_old_one(void)
 
 static void a_lost_session_shuts_a_lock_and_leaves_a_lamp(void)
 {
-	begin(false);
+	power_up(false);
 	obey(1, LK_UNLOCK, 0, 5000);
 	lk_actuator_lose_session(&a);
 	CHECK(board.level == 0 && !state().on);
-	CHECK_EQ(board.outputs[board.output_n - 1].ms, 0); /* off, and nothing to come */
+	CHECK_EQ(board.outputs[board.output_n - 1].ms, 0); /* off, with no pulse left */
 	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
-	begin(true);
+	power_up(true);
 	obey(1, LK_ON, 0, 0);
 	lk_actuator_lose_session(&a);
 	CHECK(board.level == 100 && state().on);
@@ -114,25 +115,26 @@ static void a_lost_session_shuts_a_lock_and_leaves_a_lamp(void)
 
 static void the_exit_button_opens_whatever_the_session_does(void)
 {
-	begin(false);
+	power_up(false);
 	lk_actuator_open_from_inside(&a, board.now);
 	CHECK(board.level == 100 && state().left == LK_PULSE_OWN && state().id == 0);
 	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
-	fake_pass(&board, LK_PULSE_OWN);
+	fake_pass_time(&board, LK_PULSE_OWN);
 	CHECK_EQ(board.level, 0);
-	obey(1, LK_UNLOCK, 0, 5000); /* and the next command is the gateway's again */
+	obey(1, LK_UNLOCK, 0, 5000); /* the gateway's next command controls the relay again */
 	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 0);
 	obey(2, LK_UNLOCK, 0, 5000);
-	lk_actuator_open_from_inside(&a, board.now); /* somebody inside, while the gateway holds it open */
+	/* somebody presses the exit button during the gateway's pulse */
+	lk_actuator_open_from_inside(&a, board.now);
 	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
 }
 
 static void the_state_says_what_the_contact_says(void)
 {
-	begin(false);
+	power_up(false);
 	CHECK_EQ(state().contact, LK_CONTACT_UNKNOWN);
 	a.contact = LK_CONTACT_OPEN;
 	CHECK_EQ(state().contact, LK_CONTACT_OPEN);
@@ -142,13 +144,13 @@ static void the_state_says_what_the_contact_says(void)
 
 static void a_lamp_knows_on_off_and_level(void)
 {
-	begin(true);
+	power_up(true);
 	obey(1, LK_LEVEL, 40, 0);
 	CHECK(board.level == 40 && state().on && state().level == 40 && state().left == 0);
 	obey(2, LK_ON, 0, 0);
 	CHECK(board.level == 100 && state().level == 100);
-	fake_pass(&board, 1000);
-	CHECK(state().on && state().left == 0); /* it has no end */
+	fake_pass_time(&board, 1000);
+	CHECK(state().on && state().left == 0); /* a lamp stays on */
 	obey(3, LK_LEVEL, 1, 0);
 	CHECK(board.level == 1 && state().on && state().level == 1);
 	obey(4, LK_LEVEL, 0, 0);
@@ -156,16 +158,16 @@ static void a_lamp_knows_on_off_and_level(void)
 	obey(5, LK_LEVEL, 7, 0);
 	obey(6, LK_OFF, 0, 0);
 	CHECK(board.level == 0 && !state().on && state().level == 0);
-	fake_pass(&board, 100000);
+	fake_pass_time(&board, 100000);
 	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
 }
 
 static void each_kind_takes_its_own_actions_only(void)
 {
-	begin(false);
+	power_up(false);
 	for (int action = -1; action < 256; action++)
 		CHECK_EQ(lk_actuator_fits(&a, (uint8_t)action), action == LK_UNLOCK || action == LK_LOCK);
-	begin(true);
+	power_up(true);
 	for (int action = 0; action < 256; action++)
 		CHECK_EQ(
 			lk_actuator_fits(&a, (uint8_t)action), action == LK_ON || action == LK_OFF || action == LK_LEVEL);
@@ -173,25 +175,25 @@ static void each_kind_takes_its_own_actions_only(void)
 
 static void a_pulse_across_the_end_of_the_clock(void)
 {
-	begin(false);
+	power_up(false);
 	board.now = UINT32_MAX - 100;
 	obey(1, LK_UNLOCK, 0, 1000);
-	fake_pass(&board, 500);
+	fake_pass_time(&board, 500);
 	CHECK(state().on && state().left == 500);
-	fake_pass(&board, 500);
+	fake_pass_time(&board, 500);
 	CHECK(!state().on);
 }
 
 static void an_unlock_does_not_cut_the_exit_short(void)
 {
-	begin(false);
+	power_up(false);
 	lk_actuator_open_from_inside(&a, board.now);
-	fake_pass(&board, 1000);
+	fake_pass_time(&board, 1000);
 	obey(1, LK_UNLOCK, 0, 500);
 	CHECK(r.result == LK_DONE && r.state.on && r.state.id == 1 && r.state.left == LK_PULSE_OWN - 1000);
 	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
-	obey(2, LK_UNLOCK, 0, LK_PULSE_OWN - 1000); /* to the same moment: it stays the button's */
+	obey(2, LK_UNLOCK, 0, LK_PULSE_OWN - 1000); /* ends at the same moment: the button's pulse stays */
 	CHECK(r.result == LK_DONE && r.state.left == LK_PULSE_OWN - 1000);
 	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
@@ -203,42 +205,42 @@ static void an_unlock_does_not_cut_the_exit_short(void)
 	obey(4, LK_UNLOCK, 0, 5000);
 	CHECK_EQ(r.state.left, 5000);
 	lk_actuator_open_from_inside(&a, board.now);
-	obey(5, LK_LOCK, 0, 0); /* a lock is a lock */
+	obey(5, LK_LOCK, 0, 0); /* a command to lock always locks */
 	CHECK_EQ(board.level, 0);
 	lk_actuator_open_from_inside(&a, board.now);
-	fake_pass(&board, LK_PULSE_OWN + 1); /* over, if nobody has looked yet */
+	fake_pass_time(&board, LK_PULSE_OWN + 1); /* over, though lk_actuator_poll was not called yet */
 	obey(6, LK_UNLOCK, 0, 500);
 	CHECK(board.level == 100 && r.state.left == 500);
 }
 
-/* A lock says how long it holds; the text is the number. */
+/* A lock's link has its longest pulse in ms as maxpulse. */
 static void the_links_say_how_long_a_lock_holds(void)
 {
 	char want[96], got[96];
 	int n;
 
-	begin(false);
+	power_up(false);
 	(void)snprintf(
 		want, sizeof want, "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;maxpulse=%d", LK_PULSE_LIMIT);
 	n = lk_actuator_write_links(&a, (uint8_t *)got, sizeof got);
 	CHECK(n == (int)strlen(want) && memcmp(got, want, (size_t)n) == 0);
 	CHECK_EQ(lk_actuator_write_links(&a, (uint8_t *)got, (size_t)n), n);
 	CHECK_EQ(lk_actuator_write_links(&a, (uint8_t *)got, (size_t)n - 1), LK_ESPACE);
-	begin(true);
+	power_up(true);
 	n = lk_actuator_write_links(&a, (uint8_t *)got, sizeof got);
 	static const char lamp[] = "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60";
 	CHECK(n == (int)strlen(lamp) && memcmp(got, lamp, (size_t)n) == 0);
 }
 
-/* A command to open the door for a moment shortens a longer pulse of the command before. */
+/* A shorter pulse replaces the longer pulse of the command before. */
 static void a_shorter_command_cuts_the_longer_one_short(void)
 {
-	begin(false);
+	power_up(false);
 	obey(1, LK_UNLOCK, 0, 5000);
-	fake_pass(&board, 100);
+	fake_pass_time(&board, 100);
 	obey(2, LK_UNLOCK, 0, 500);
 	CHECK_EQ(state().left, 500);
-	fake_pass(&board, 500);
+	fake_pass_time(&board, 500);
 	CHECK_EQ(board.level, 0);
 	CHECK(!state().on);
 }

@@ -12,7 +12,7 @@
 
 static struct fake_port board;
 
-/* Runs a wake until it sleeps; returns the ms that it was awake. */
+/* Starts the image and runs it until it sleeps. Returns how many ms it was awake. */
 static uint32_t wake_up(enum lk_boot why, unsigned *rounds)
 {
 	fake_reboot(&board, why);
@@ -20,17 +20,14 @@ static uint32_t wake_up(enum lk_boot why, unsigned *rounds)
 	start_image(&board.port);
 	for (*rounds = 0; board.sleeps == 0 && board.now < 120000; ++*rounds)
 		lk_app_step(&app);
-	lk_dtls_close(unit->node.link.dtls); /* a board that sleeps has no heap */
+	lk_dtls_close(unit->node.link.dtls); /* deep sleep loses the heap */
 	return board.now;
 }
 
 static void begin(void)
 {
 	fake_init(&board);
-	fake_kv_text(&board, "identity", "lk-0123456789");
-	fake_kv_text(&board, "secret", "0123456789abcdefghjkmnpqrs");
-	fake_kv_text(&board, "gateway", "192.0.2.1:5684");
-	fake_kv_text(&board, "kind", "reader");
+	fake_provision(&board, "reader", "lk-0123456789");
 }
 
 static void nothing_keeps_it_awake_for_long(void)

@@ -1,4 +1,4 @@
-/* The lock's image: what its pins do, and what it tells of them. */
+/* The lock's image: what it does with its pins, and what it reports about them. */
 #include "lock.h"
 
 #include "check.h"
@@ -14,13 +14,9 @@ static struct fake_port board;
 static void boot(bool provisioned)
 {
 	fake_init(&board);
-	board.net = false; /* no gateway is needed to see what it would be told */
-	if (provisioned) {
-		fake_kv_text(&board, "identity", "lk-0123456789");
-		fake_kv_text(&board, "secret", "0123456789abcdefghjkmnpqrs");
-		fake_kv_text(&board, "gateway", "192.0.2.1:5684");
-		fake_kv_text(&board, "kind", "lock");
-	}
+	board.net = false; /* what the node would report shows in unit->node.report without a gateway */
+	if (provisioned)
+		fake_provision(&board, "lock", "lk-0123456789");
 }
 
 static void start(void)
@@ -54,7 +50,7 @@ static void the_exit_button_opens_with_settings_and_without(void)
 		}
 }
 
-static void a_case_is_told_at_boot_shut_or_open(void)
+static void the_state_of_the_case_is_reported_at_boot(void)
 {
 	for (int open = 0; open < 2; open++) {
 		boot(true);
@@ -67,7 +63,7 @@ static void a_case_is_told_at_boot_shut_or_open(void)
 	}
 }
 
-static void a_door_and_a_case_that_were_open_are_remembered(void)
+static void a_door_and_a_case_that_were_open_are_reported_after_they_are_shut(void)
 {
 	boot(true);
 	start();
@@ -81,7 +77,7 @@ static void a_door_and_a_case_that_were_open_are_remembered(void)
 	CHECK((unit->node.report.wanted & LK_REPORT_OPENED) && (unit->node.report.wanted & LK_REPORT_TAMPERED));
 }
 
-static void the_console_changes_what_runs_only_by_a_restart(void)
+static void new_settings_of_the_console_take_effect_at_a_restart(void)
 {
 	boot(true);
 	start();
@@ -93,7 +89,7 @@ static void the_console_changes_what_runs_only_by_a_restart(void)
 	CHECK_EQ(board.restarts, 0);
 }
 
-static void its_contact_is_known_and_told_at_boot(void)
+static void its_contact_is_read_and_reported_at_boot(void)
 {
 	for (int open = 0; open < 2; open++) {
 		boot(true);
@@ -110,7 +106,7 @@ static void its_contact_is_known_and_told_at_boot(void)
 	}
 }
 
-static void an_exit_is_told_and_a_door_that_opens_and_shuts(void)
+static void an_exit_and_a_door_that_opens_and_shuts_are_reported(void)
 {
 	boot(true);
 	start();
@@ -134,7 +130,7 @@ static void an_exit_is_told_and_a_door_that_opens_and_shuts(void)
 	CHECK_EQ(mine.actuator.contact, LK_CONTACT_CLOSED);
 }
 
-static void its_inputs_are_looked_at_every_20_ms(void)
+static void its_inputs_are_read_every_20_ms(void)
 {
 	uint32_t most = 0;
 
@@ -150,12 +146,12 @@ static void its_inputs_are_looked_at_every_20_ms(void)
 
 int main(void)
 {
-	its_inputs_are_looked_at_every_20_ms();
-	its_contact_is_known_and_told_at_boot();
-	an_exit_is_told_and_a_door_that_opens_and_shuts();
+	its_inputs_are_read_every_20_ms();
+	its_contact_is_read_and_reported_at_boot();
+	an_exit_and_a_door_that_opens_and_shuts_are_reported();
 	the_exit_button_opens_with_settings_and_without();
-	a_case_is_told_at_boot_shut_or_open();
-	a_door_and_a_case_that_were_open_are_remembered();
-	the_console_changes_what_runs_only_by_a_restart();
+	the_state_of_the_case_is_reported_at_boot();
+	a_door_and_a_case_that_were_open_are_reported_after_they_are_shut();
+	new_settings_of_the_console_take_effect_at_a_restart();
 	return check_end("app_lock");
 }

@@ -1,9 +1,9 @@
-/* The image of a reader on mains power: cards, what its light says, and what it says without
- * settings. */
+/* The image of a reader on mains power: how it sends cards, what its light shows, and what it
+ * prints without settings. */
 #include "reader.h"
 
+#include "board_chip.h"
 #include "err.h"
-#include "mfrc522_model.h"
 
 #define IMAGE struct lk_reader
 #define ROLE lk_role_reader
@@ -12,30 +12,13 @@
 
 static const uint8_t card[4] = {0x0a, 0x1b, 0x2c, 0x3d}, other[4] = {0x11, 0x22, 0x33, 0x44};
 
-static struct mfrc522_model chip;
-
-static int chip_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
-{
-	mfrc522_model_spi(ctx, tx, rx, n);
-	return 0;
-}
-
-static void chip_reset(void *ctx, bool held)
-{
-	(void)ctx;
-	mfrc522_model_reset(&chip, held);
-}
-
 static void boot(void)
 {
-	board_of("reader");
-	mfrc522_model_init(&chip);
-	board.spi = chip_spi;
-	board.spi_ctx = &chip;
-	board.port.chip_reset = chip_reset;
+	set_up_board("reader");
+	fit_chip(&board);
 }
 
-static void a_card_is_asked_about_and_the_light_says_the_verdict(void)
+static void a_card_is_sent_and_the_light_shows_the_verdict(void)
 {
 	static const struct {
 		uint8_t verdict;
@@ -48,12 +31,12 @@ static void a_card_is_asked_about_and_the_light_says_the_verdict(void)
 		CHECK_EQ(unit->node.served.actuator, NULL);
 		(void)step();
 		CHECK_EQ(app.led.base, LK_LED_CONNECTING);
-		online();
+		bring_online();
 		CHECK_EQ(app.led.base, LK_LED_ONLINE);
 		CHECK(!app.led.showing);
 		gateway.verdict = all[i].verdict;
 		mfrc522_model_card(&chip, card, sizeof card);
-		pass(400);
+		pass_time(400);
 		CHECK_EQ(gateway.scans, 1);
 		bool in = false;
 		for (size_t at = 0; at + sizeof card <= gateway.scan_n; at++)
@@ -62,41 +45,41 @@ static void a_card_is_asked_about_and_the_light_says_the_verdict(void)
 		CHECK(app.led.showing);
 		CHECK_EQ(app.led.once, all[i].sign);
 		CHECK(board.leds > 0);
-		pass(3000);
+		pass_time(3000);
 		CHECK(!app.led.showing);
-		CHECK_EQ(gateway.scans, 1); /* the card still lies there */
+		CHECK_EQ(gateway.scans, 1); /* though the card still lies there */
 	}
 }
 
-static void a_card_while_another_waits_is_refused_by_the_light(void)
+static void the_light_refuses_a_card_while_another_waits_for_its_verdict(void)
 {
 	boot();
 	start();
-	online();
+	bring_online();
 	gateway.gone = true;
 	mfrc522_model_card(&chip, card, sizeof card);
-	pass(400);
+	pass_time(400);
 	CHECK(unit->node.intent.active);
 	CHECK(!app.led.showing);
 	mfrc522_model_card(&chip, other, sizeof other);
-	pass(400);
+	pass_time(400);
 	CHECK(app.led.showing);
 	CHECK_EQ(app.led.once, LK_LED_RETRY);
 	CHECK(memcmp(unit->node.intent.uid, card, sizeof card) == 0);
 }
 
-static void a_chip_that_does_not_answer_is_shown(void)
+static void the_light_shows_that_the_chip_does_not_answer(void)
 {
 	boot();
 	start();
-	online();
+	bring_online();
 	mfrc522_model_break(&chip, MFRC522_MODEL_DEAD);
-	pass(60000);
+	pass_time(60000);
 	CHECK(mine.chip.dead);
 	CHECK_EQ(app.led.base, LK_LED_FAULT);
 }
 
-static void without_settings_it_says_what_is_missing_and_does_nothing(void)
+static void without_settings_it_prints_what_is_missing_and_does_nothing_else(void)
 {
 	boot();
 	board.now = 0;
@@ -106,7 +89,7 @@ static void without_settings_it_says_what_is_missing_and_does_nothing(void)
 	CHECK(printed("secret is missing, or no good\r\n"));
 	CHECK(logged("not provisioned: type help 0\n"));
 	CHECK(!logged("flash cannot be read"));
-	pass(1000);
+	pass_time(1000);
 	CHECK_EQ(board.spis, 0);
 	CHECK_EQ(chip.resets, 0);
 	CHECK_EQ(board.opens, 0);
@@ -115,10 +98,10 @@ static void without_settings_it_says_what_is_missing_and_does_nothing(void)
 	CHECK(board.leds > 0);
 }
 
-static void a_setting_that_is_no_good_is_named(void)
+static void an_invalid_setting_is_named(void)
 {
 	boot();
-	fake_kv_text(&board, "device", "no\x01good");
+	fake_kv_put_text(&board, "device", "no\x01good");
 	start();
 	CHECK(!unit->ready);
 	CHECK(printed("device is missing, or no good\r\n"));
@@ -127,7 +110,7 @@ static void a_setting_that_is_no_good_is_named(void)
 static void the_settings_of_another_role_are_not_used(void)
 {
 	boot();
-	fake_kv_text(&board, "kind", "lock");
+	fake_kv_put_text(&board, "kind", "lock");
 	start();
 	CHECK(!unit->ready);
 	CHECK(logged("these settings are not a reader's 0\n"));
@@ -140,7 +123,7 @@ static int without_password(void *ctx, const char *key, uint8_t *b, size_t cap)
 	return strcmp(key, "password") == 0 ? LK_EIO : read_flash(ctx, key, b, cap);
 }
 
-static void flash_that_cannot_be_read_is_not_believed(void)
+static void without_readable_flash_it_does_not_start(void)
 {
 	boot();
 	board.kv_get_fails = true;
@@ -149,13 +132,13 @@ static void flash_that_cannot_be_read_is_not_believed(void)
 	CHECK(logged("flash cannot be read 0\n"));
 	boot();
 	read_flash = board.port.kv_get;
-	board.port.kv_get = without_password; /* all that must be there is */
+	board.port.kv_get = without_password; /* which is optional */
 	start();
 	CHECK(!unit->ready);
 	CHECK(logged("flash cannot be read 0\n"));
 }
 
-static void it_says_that_it_started_and_joins_its_network(void)
+static void it_logs_its_start_and_joins_its_network(void)
 {
 	boot();
 	board.boot = LK_BOOT_WATCHDOG;
@@ -167,16 +150,16 @@ static void it_says_that_it_started_and_joins_its_network(void)
 	CHECK_EQ(board.joins, 0);
 	CHECK(strcmp(unit->draft.settings.identity, "lk-0123456789") == 0); /* the console shows it */
 	boot();
-	fake_kv_text(&board, "ssid", "x");
-	fake_kv_text(&board, "password", "correct horse");
-	fake_kv_text(&board, "counter", "what is no counter");
+	fake_kv_put_text(&board, "ssid", "x");
+	fake_kv_put_text(&board, "password", "correct horse");
+	fake_kv_put_text(&board, "counter", "what is no counter");
 	start();
 	CHECK(logged("counter lost: the gateway tells it again 0\n"));
 	CHECK_EQ(board.joins, 1);
 	CHECK(strcmp(board.ssid, "x") == 0 && strcmp(board.password, "correct horse") == 0);
 }
 
-static void what_it_is_and_how_it_is_goes_to_the_gateway(void)
+static void boot_health_and_tamper_are_reported_to_the_gateway(void)
 {
 	boot();
 	start();
@@ -186,38 +169,38 @@ static void what_it_is_and_how_it_is_goes_to_the_gateway(void)
 	CHECK(unit->node.report.wanted & LK_REPORT_HEALTH);
 	CHECK_EQ(unit->node.registration.lifetime, LK_LIFETIME);
 	uint32_t began = board.now;
-	online();
-	CHECK(told("boot") && told("supply") && told("tamper"));
-	forget_told();
-	pass(began + 599999 - board.now);
-	CHECK(!told("supply") && !told("tamper"));
+	bring_online();
+	CHECK(was_reported("boot") && was_reported("supply") && was_reported("tamper"));
+	forget_reports();
+	pass_time(began + 599999 - board.now);
+	CHECK(!was_reported("supply") && !was_reported("tamper"));
 	CHECK(!(unit->node.report.wanted & LK_REPORT_HEALTH));
-	pass(1);
+	pass_time(1);
 	CHECK(unit->node.report.wanted & LK_REPORT_HEALTH || unit->node.report.sending & LK_REPORT_HEALTH);
-	pass(100);
-	CHECK(told("supply"));
-	forget_told();
-	pass(599000);
-	CHECK(!told("supply"));
+	pass_time(100);
+	CHECK(was_reported("supply"));
+	forget_reports();
+	pass_time(599000);
+	CHECK(!was_reported("supply"));
 }
 
-static void it_looks_at_the_console_20_times_a_second_and_feeds_the_watchdog(void)
+static void each_step_reads_the_console_and_feeds_the_watchdog(void)
 {
 	boot();
 	start();
-	online();
+	bring_online();
 	unsigned feeds = board.feeds;
 	(void)step();
 	CHECK_EQ(board.feeds, feeds + 1);
-	board.typed = "\0\r\nshow\n"; /* a NUL, as a line makes that is plugged in */
+	board.typed = "\0\r\nshow\n"; /* plugging in a serial line can produce a NUL */
 	board.typed_n = 8;
-	fake_clear(&board);
+	fake_clear_printed(&board);
 	(void)step();
 	CHECK_EQ(board.typed_n, 0);
 	CHECK(printed("lk-0123456789"));
 }
 
-/* An image of another role on a lock's board keeps the door shut. */
+/* On a lock's board an image of another role must keep the door shut too. */
 static void its_output_is_off_before_anything_else(void)
 {
 	boot();
@@ -231,15 +214,15 @@ static void its_output_is_off_before_anything_else(void)
 int main(void)
 {
 	its_output_is_off_before_anything_else();
-	a_card_is_asked_about_and_the_light_says_the_verdict();
-	a_card_while_another_waits_is_refused_by_the_light();
-	a_chip_that_does_not_answer_is_shown();
-	without_settings_it_says_what_is_missing_and_does_nothing();
-	a_setting_that_is_no_good_is_named();
+	a_card_is_sent_and_the_light_shows_the_verdict();
+	the_light_refuses_a_card_while_another_waits_for_its_verdict();
+	the_light_shows_that_the_chip_does_not_answer();
+	without_settings_it_prints_what_is_missing_and_does_nothing_else();
+	an_invalid_setting_is_named();
 	the_settings_of_another_role_are_not_used();
-	flash_that_cannot_be_read_is_not_believed();
-	it_says_that_it_started_and_joins_its_network();
-	what_it_is_and_how_it_is_goes_to_the_gateway();
-	it_looks_at_the_console_20_times_a_second_and_feeds_the_watchdog();
+	without_readable_flash_it_does_not_start();
+	it_logs_its_start_and_joins_its_network();
+	boot_health_and_tamper_are_reported_to_the_gateway();
+	each_step_reads_the_console_and_feeds_the_watchdog();
 	return check_end("app_reader");
 }

@@ -1,51 +1,34 @@
-/* The image of a board that is reader and lock: two devices, each with settings, a session and a
- * counter of its own. */
+/* The image of a board that is both a reader and a lock: two devices, each with settings, a session
+ * and a counter of its own. */
 #include "act.h"
 #include "app.h"
+#include "board_chip.h"
 #include "check.h"
 #include "clear_dtls.h"
 #include "fake_port.h"
 #include "lock.h"
-#include "mfrc522_model.h"
 #include "reader.h"
+#include "write_answer.h"
 
-static struct fake_port board, second; /* of second only what a node has for itself: socket, flash, log */
+/* second: only what each node has for itself, which is socket, flash and log */
+static struct fake_port board, second;
 static struct lk_reader reader;
 static struct lk_lock lock;
 static struct lk_app app;
-static struct mfrc522_model chip;
 
 static const uint8_t card[4] = {0x0a, 0x1b, 0x2c, 0x3d};
 
-static int chip_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
-{
-	mfrc522_model_spi(ctx, tx, rx, n);
-	return 0;
-}
-
-static void chip_reset(void *ctx, bool held)
-{
-	(void)ctx;
-	mfrc522_model_reset(&chip, held);
-}
-
 static void provision(struct fake_port *f, const char *kind, const char *identity)
 {
-	fake_kv_text(f, "identity", identity);
-	fake_kv_text(f, "secret", "0123456789abcdefghjkmnpqrs");
-	fake_kv_text(f, "gateway", "192.0.2.1:5684");
-	fake_kv_text(f, "kind", kind);
-	fake_kv_text(f, "device", kind);
+	fake_provision(f, kind, identity);
+	fake_kv_put_text(f, "device", kind);
 }
 
 static void begin(void)
 {
 	fake_init(&board);
 	fake_init(&second);
-	mfrc522_model_init(&chip);
-	board.spi = chip_spi;
-	board.spi_ctx = &chip;
-	board.port.chip_reset = chip_reset;
+	fit_chip(&board);
 }
 
 static void start(void)
@@ -67,7 +50,7 @@ static bool take_request(struct fake_port *f, struct lk_coap *m)
 	static uint8_t b[FAKE_DATAGRAM];
 	size_t n, len = 0;
 
-	while ((n = fake_sent(f, b, sizeof b)) > 0)
+	while ((n = fake_take_sent(f, b, sizeof b)) > 0)
 		len = n;
 	return len > 0 && lk_coap_parse(m, b, len) == 0 && m->type == LK_COAP_CON;
 }
@@ -86,22 +69,13 @@ static void answer(
 	struct fake_port *f, const struct lk_coap *m, uint8_t code, const uint8_t *payload, size_t n)
 {
 	uint8_t b[LK_MESSAGE_MAX];
-	struct lk_coap_out o;
-	size_t cap;
+	const char *location = code == LK_COAP_CREATED ? "rd/ab" : NULL;
 
-	lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, code, m->mid, m->token, m->token_len);
-	if (code == LK_COAP_CREATED)
-		lk_coap_option_path(&o, LK_COAP_LOCATION_PATH, "rd/ab");
-	lk_coap_option(&o, LK_COAP_ECHO, (const uint8_t *)"12345678", 8);
-	uint8_t *p = lk_coap_payload(&o, &cap);
-	if (n > 0)
-		memcpy(p, payload, n);
-	int len = lk_coap_end(&o, (int)n);
-	CHECK(len > 0);
-	fake_deliver(f, b, (size_t)len);
+	fake_deliver(
+		f, b, write_answer(b, sizeof b, m, code, location, (const uint8_t *)"12345678", payload, n));
 }
 
-/* A gateway that grants each card. Returns the scans that came by that socket. */
+/* Plays a gateway that grants each card. Returns how many scans came from this socket. */
 static unsigned serve(struct fake_port *f)
 {
 	uint8_t b[LK_WIRE_MAX];
@@ -118,7 +92,7 @@ static unsigned serve(struct fake_port *f)
 	return 1;
 }
 
-static unsigned scans, strays; /* what came by the reader's socket, and by the lock's */
+static unsigned scans, strays; /* scans from the reader's socket, and from the lock's */
 
 static void pass(uint32_t ms)
 {
@@ -129,7 +103,7 @@ static void pass(uint32_t ms)
 	}
 }
 
-static void both_online(void)
+static void bring_both_online(void)
 {
 	begin();
 	provision(&board, "reader", "lk-0123456789");
@@ -140,11 +114,11 @@ static void both_online(void)
 	CHECK(lk_node_is_online(&reader.unit.node) && lk_node_is_online(&lock.unit.node));
 }
 
-static void each_device_has_its_own_session_and_the_door_is_the_locks(void)
+static void each_device_has_its_own_session_and_only_the_lock_moves_the_door(void)
 {
 	struct lk_receipt r;
 
-	both_online();
+	bring_both_online();
 	CHECK_EQ(app.led.base, LK_LED_ONLINE);
 	CHECK_EQ(reader.unit.node.served.resource, NULL);
 	CHECK(lock.unit.node.served.resource == &lk_act && lock.unit.node.served.actuator == &lock.actuator);
@@ -163,11 +137,11 @@ static void each_device_has_its_own_session_and_the_door_is_the_locks(void)
 	CHECK_EQ(board.level, 0);
 }
 
-static void a_door_is_let_go_when_the_locks_session_is_lost_and_not_the_readers(void)
+static void losing_the_locks_session_shuts_the_door_and_losing_the_readers_does_not(void)
 {
 	struct lk_receipt r;
 
-	both_online();
+	bring_both_online();
 	lk_actuator_obey(
 		&lock.actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 5000}, board.now, &r);
 	reader.unit.node.link.dtls->up = false; /* what it sends next fails */
@@ -183,7 +157,7 @@ static void a_door_is_let_go_when_the_locks_session_is_lost_and_not_the_readers(
 	CHECK_EQ(board.level, 0);
 }
 
-static void one_without_settings_does_not_stop_the_other(void)
+static void a_device_without_settings_does_not_stop_the_other(void)
 {
 	begin();
 	provision(&board, "reader", "lk-0123456789");
@@ -193,7 +167,7 @@ static void one_without_settings_does_not_stop_the_other(void)
 	CHECK_EQ(app.led.base, LK_LED_BARE);
 	CHECK(
 		strstr(second.logged, "not provisioned") != NULL && strstr(board.logged, "not provisioned") == NULL);
-	board.inputs[LK_INPUT_BUTTON] = true; /* who is inside gets out all the same */
+	board.inputs[LK_INPUT_BUTTON] = true; /* the exit button still opens */
 	pass(100);
 	CHECK_EQ(board.level, 100);
 
@@ -217,29 +191,29 @@ static void settings_of_the_other_device_are_not_used(void)
 
 static void a_case_that_is_opened_is_reported_by_both(void)
 {
-	both_online();
+	bring_both_online();
 	board.inputs[LK_INPUT_TAMPER] = true;
 	for (int i = 0; i < 10 && !reader.unit.node.report.tamper; i++)
 		lk_app_step(&app);
 	CHECK(reader.unit.node.report.tamper && lock.unit.node.report.tamper);
 }
 
-static void the_first_that_has_a_network_joins_it(void)
+static void the_board_joins_the_first_network_that_its_settings_name(void)
 {
 	begin();
 	provision(&board, "reader", "lk-0123456789");
 	provision(&second, "lock", "lk-9999999999");
-	fake_kv_text(&second, "ssid", "locks");
+	fake_kv_put_text(&second, "ssid", "locks");
 	start();
 	CHECK(board.joins == 1 && strcmp(board.ssid, "locks") == 0);
-	fake_kv_text(&board, "ssid", "readers");
+	fake_kv_put_text(&board, "ssid", "readers");
 	start();
 	CHECK(board.joins == 2 && strcmp(board.ssid, "readers") == 0);
 }
 
-static void a_chip_that_does_not_answer_is_shown(void)
+static void the_light_shows_that_the_chip_does_not_answer(void)
 {
-	both_online();
+	bring_both_online();
 	mfrc522_model_break(&chip, MFRC522_MODEL_DEAD);
 	pass(60000);
 	CHECK_EQ(app.led.base, LK_LED_FAULT);
@@ -247,11 +221,11 @@ static void a_chip_that_does_not_answer_is_shown(void)
 
 static void the_console_changes_the_device_that_was_chosen(void)
 {
-	both_online();
+	bring_both_online();
 	fake_type(&board, "device one\nrole lock\ndevice two\nrole lamp\ndevice three\n");
 	pass(100);
 	CHECK(strcmp(reader.unit.draft.settings.device, "one") == 0);
-	CHECK(strcmp(lock.unit.draft.settings.device, "three") == 0); /* what is not there is not chosen */
+	CHECK(strcmp(lock.unit.draft.settings.device, "three") == 0); /* there is no lamp to choose */
 	CHECK(strcmp(lock.unit.settings.device, "lock") == 0);
 	fake_type(&board, "save\n");
 	pass(100);
@@ -265,13 +239,13 @@ static void the_console_changes_the_device_that_was_chosen(void)
 
 int main(void)
 {
-	each_device_has_its_own_session_and_the_door_is_the_locks();
-	a_door_is_let_go_when_the_locks_session_is_lost_and_not_the_readers();
-	one_without_settings_does_not_stop_the_other();
+	each_device_has_its_own_session_and_only_the_lock_moves_the_door();
+	losing_the_locks_session_shuts_the_door_and_losing_the_readers_does_not();
+	a_device_without_settings_does_not_stop_the_other();
 	settings_of_the_other_device_are_not_used();
 	a_case_that_is_opened_is_reported_by_both();
-	the_first_that_has_a_network_joins_it();
-	a_chip_that_does_not_answer_is_shown();
+	the_board_joins_the_first_network_that_its_settings_name();
+	the_light_shows_that_the_chip_does_not_answer();
 	the_console_changes_the_device_that_was_chosen();
 	return check_end("app_reader_lock");
 }

@@ -1,10 +1,10 @@
-/* What of CBOR is read: one form of each head, and texts that are UTF-8. What is written, and the
- * rest, the vectors of test_wire hold. */
+/* The CBOR that is read: each head in one form only, and texts that are UTF-8. The vectors of
+ * test_wire_vectors check everything else, and what is written. */
 #include "cbor.h"
 #include "check.h"
 
-/* RFC 8949 §3 and §4.2.1: lengths that are reserved or come later, and arguments that would be
- * shorter. */
+/* RFC 8949 §3 and §4.2.1: reserved and indefinite lengths are refused, and so are arguments that
+ * have a shorter form. */
 static void a_head_has_one_form(void)
 {
 	static const struct {
@@ -33,7 +33,7 @@ static void a_head_has_one_form(void)
 	}
 }
 
-/* Writes c in so many bytes, whether it needs them or not. */
+/* Writes c in that many bytes, even if fewer would do, and reads it as a text. */
 static bool is_utf8(uint32_t c, unsigned int bytes)
 {
 	static const uint8_t firsts[] = {0, 0, 0xc0, 0xe0, 0xf0};
@@ -46,7 +46,7 @@ static bool is_utf8(uint32_t c, unsigned int bytes)
 	return lk_cbor_skip(&p, b + 1 + bytes) && p == b + 1 + bytes;
 }
 
-/* RFC 3629 §3: each character has one form, and a surrogate none. */
+/* RFC 3629 §3: each character has one form, and a surrogate has none. */
 static void a_text_is_utf_8(void)
 {
 	unsigned int wrong = 0;

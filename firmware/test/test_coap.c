@@ -1,4 +1,4 @@
-/* CoAP messages: what is read, what is refused, what is written. */
+/* CoAP messages: which are read, which are refused, and how they are written. */
 #include "check.h"
 #include "coap.h"
 #include "err.h"
@@ -25,7 +25,7 @@ static void reads_a_request(void)
 	CHECK(!lk_coap_next(&m, &o));
 	CHECK(m.payload_len == 1 && m.payload[0] == 0xa0);
 	CHECK_EQ(m.options_len, 6);
-	memset(&m, 0xee, sizeof m); /* whatever was there before */
+	memset(&m, 0xee, sizeof m); /* as if from an earlier message */
 	CHECK_EQ(lk_coap_parse(&m, b, sizeof b - 2), 0);
 	CHECK(m.payload_len == 0 && m.payload == NULL);
 }
@@ -40,16 +40,17 @@ static void refuses_what_is_malformed(void)
 	CHECK_EQ(PARSE(&m, 0x42, 1, 0, 1, 1), LK_EMALFORMED);           /* a token cut short */
 	CHECK_EQ(PARSE(&m, 0x41, 0, 0, 1, 1), LK_EMALFORMED);           /* an empty message with a token */
 	CHECK_EQ(PARSE(&m, 0x40, 0, 0, 1, 0xff, 1), LK_EMALFORMED);     /* and with a payload */
-	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xff), LK_EMALFORMED);        /* a marker before nothing */
+	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xff), LK_EMALFORMED);        /* a marker without a payload */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xb3, 'a', 'c'), LK_EMALFORMED); /* a value cut short */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xf0), LK_EMALFORMED);        /* a reserved delta */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0x0f), LK_EMALFORMED);        /* a reserved length */
-	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xd0), LK_EMALFORMED);        /* an extended delta cut off */
+	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xd0), LK_EMALFORMED);        /* an extended delta cut short */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xe0, 1), LK_EMALFORMED);
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xe0, 0), LK_EMALFORMED);
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0x0e, 0xff, 0xff), LK_EMALFORMED); /* a length beyond the message */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xe0, 0xff, 0xff), LK_EMALFORMED); /* a number above 65535 */
-	CHECK(m.type == LK_COAP_CON && m.mid == 1);                     /* and still to be rejected by its ID */
+	/* known, so that a Reset can name the message */
+	CHECK(m.type == LK_COAP_CON && m.mid == 1);
 	CHECK_EQ(PARSE(&m, 0x40, 0, 0, 7), 0);                          /* a ping */
 	for (int code = 0; code < 256; code++) { /* classes 1, 6 and 7 are reserved (RFC 7252 §4.2) */
 		int class = code / 32;
@@ -136,8 +137,8 @@ static void a_path_is_one_option_for_each_part(void)
 	CHECK(!lk_coap_next(&m, &o));
 }
 
-/* In every size of buffer a message is either whole or refused, and no byte is written beyond
- * it. */
+/* With a buffer of any size a message is either written whole or refused, and no byte is written
+ * beyond the buffer. */
 static void never_writes_beyond_its_buffer(int payload)
 {
 	uint8_t b[64], whole[64];

@@ -1,3 +1,5 @@
+/* The console at the serial line: what it answers, what it saves, and that it never prints a
+ * secret. */
 #include "check.h"
 #include "console.h"
 #include "err.h"
@@ -16,19 +18,19 @@ static void begin(const char *role)
 {
 	fake_init(&board);
 	one = (struct lk_draft){.kind = role, .port = &board.port};
-	memset(&console, 0xee, sizeof console); /* whatever was there before */
+	memset(&console, 0xee, sizeof console); /* memory that nobody zeroed */
 	lk_console_init(&console, &board.port, drafts, 1);
 }
 
 static void type(const char *text)
 {
-	fake_clear(&board);
+	fake_clear_printed(&board);
 	for (; *text != '\0'; text++) {
 		lk_console_take_byte(&console, (uint8_t)*text);
 	}
 }
 
-/* Types a line and compares what the console says after its echo. */
+/* Types a line and compares what the console prints after the echo. */
 static bool answers(const char *line, const char *want)
 {
 	type(line);
@@ -56,7 +58,7 @@ static bool printed(const char *text)
 	return strstr(board.printed, text) != NULL;
 }
 
-static void an_empty_line_says_nothing(void)
+static void an_empty_line_gets_no_answer(void)
 {
 	begin("lock");
 	CHECK(answers("", "") && answers(" ", "") && answers("  \t ", ""));
@@ -204,7 +206,7 @@ static void a_secret_is_never_printed(void)
 	CHECK_EQ(board.logged_n, 0);
 }
 
-static void show_tells_what_is_not_set(void)
+static void show_says_what_is_not_set(void)
 {
 	begin("lock");
 	CHECK(answers("show", "device    not set\r\nkind      not set\r\ntargets   not set\r\ngateway   not "
@@ -234,7 +236,7 @@ static void settings_of_another_kind_are_not_saved(void)
 	CHECK_EQ(board.kv_writes, 0);
 }
 
-/* A reader's board with a lock's lines pasted by mistake: their key is not saved as the reader's. */
+/* If somebody pastes a lock's lines into a reader by mistake, the lock's key is not saved. */
 static void a_key_of_another_kind_is_not_saved(void)
 {
 	for (size_t devices = 1; devices <= 2; devices++) {
@@ -246,7 +248,7 @@ static void a_key_of_another_kind_is_not_saved(void)
 		type(PASTE);
 		CHECK(printed("this firmware is a reader's; "));
 		CHECK(answers("save", "missing: kind\r\n"));
-		CHECK(answers("kind reader", "set; then save\r\n")); /* who means it says so */
+		CHECK(answers("kind reader", "set; then save\r\n")); /* kind reader makes the key the reader's */
 		CHECK_EQ(board.restarts, 1);
 		CHECK(strcmp(fake_kv(&board, "secret"), OTHER) == 0);
 	}
@@ -259,7 +261,7 @@ static void erase_removes_all_but_the_counter(void)
 	static const struct lk_settings empty;
 	begin("lock");
 	type(PASTE "save\r");
-	fake_kv_text(&board, "counter", "12345678");
+	fake_kv_put_text(&board, "counter", "12345678");
 	CHECK(answers("erase yes", "restarting\r\n"));
 	CHECK_EQ(board.restarts, 2);
 	unsigned left = 0;
@@ -300,7 +302,7 @@ static void each_end_of_line_ends_one_line(void)
 	CHECK(strcmp(board.printed, "\r\n") == 0);
 }
 
-static void backspace_takes_back_what_was_typed_and_no_more(void)
+static void backspace_removes_what_was_typed_and_nothing_else(void)
 {
 	begin("lock");
 	type("\b\x7f");
@@ -309,7 +311,7 @@ static void backspace_takes_back_what_was_typed_and_no_more(void)
 	CHECK(strcmp(draft->device, "d") == 0);
 }
 
-static void a_line_that_is_too_long_is_refused_whole(void)
+static void a_line_that_is_too_long_is_refused_as_a_whole(void)
 {
 	char line[LK_CONSOLE_LINE + 2];
 	begin("lock");
@@ -331,7 +333,7 @@ static void a_byte_that_is_not_text_spoils_its_line(void)
 	CHECK(answers("device d\x1b", "line refused: too long, or not text\r\n"));
 	CHECK(answers("device\x01 d", "line refused: too long, or not text\r\n"));
 	CHECK(answers("device d\x1b\b", "line refused: too long, or not text\r\n"));
-	fake_clear(&board);
+	fake_clear_printed(&board);
 	lk_console_take_byte(&console, 0);
 	lk_console_take_byte(&console, '\r');
 	CHECK(printed("line refused"));
@@ -353,7 +355,7 @@ static void no_line_stays_in_memory(void)
 	CHECK(strstr(console.line, "sy6") == NULL);
 }
 
-static void a_board_of_two_devices_is_told_which_one(void)
+static void on_a_board_of_two_devices_role_chooses_one(void)
 {
 	begin("reader");
 	two = (struct lk_draft){.kind = "lock", .port = &board.port};
@@ -372,8 +374,8 @@ static void a_board_of_two_devices_is_told_which_one(void)
 
 int main(void)
 {
-	a_board_of_two_devices_is_told_which_one();
-	an_empty_line_says_nothing();
+	on_a_board_of_two_devices_role_chooses_one();
+	an_empty_line_gets_no_answer();
 	what_device_add_printed_can_be_pasted();
 	each_answer_says_what_to_do();
 	commands_may_be_in_upper_case_and_spaces_may_be_tabs();
@@ -381,15 +383,15 @@ int main(void)
 	wifi_names_and_passwords_may_have_spaces_in_quotes();
 	secrets_are_echoed_as_stars();
 	a_secret_is_never_printed();
-	show_tells_what_is_not_set();
+	show_says_what_is_not_set();
 	another_identity_needs_its_own_secret();
 	settings_of_another_kind_are_not_saved();
 	a_key_of_another_kind_is_not_saved();
 	erase_removes_all_but_the_counter();
 	when_flash_fails_the_board_does_not_restart();
 	each_end_of_line_ends_one_line();
-	backspace_takes_back_what_was_typed_and_no_more();
-	a_line_that_is_too_long_is_refused_whole();
+	backspace_removes_what_was_typed_and_nothing_else();
+	a_line_that_is_too_long_is_refused_as_a_whole();
 	a_byte_that_is_not_text_spoils_its_line();
 	no_line_stays_in_memory();
 	return check_end("console");

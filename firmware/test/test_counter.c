@@ -1,3 +1,5 @@
+/* The counter of scans: flash holds the end of a block of 64, so that no number is ever used
+ * twice. */
 #include "check.h"
 #include "counter.h"
 #include "err.h"
@@ -5,7 +7,7 @@
 
 static struct fake_port board;
 
-static void in_flash(uint64_t v)
+static void put_in_flash(uint64_t v)
 {
 	uint8_t b[8];
 	for (int i = 0; i < 8; i++) {
@@ -52,7 +54,7 @@ static void a_power_cut_skips_at_most_64_and_never_repeats(void)
 	}
 }
 
-static void no_counter_is_given_that_flash_did_not_take(void)
+static void no_counter_is_used_that_could_not_be_reserved_in_flash(void)
 {
 	struct lk_counter c;
 	uint64_t n = 0;
@@ -74,14 +76,14 @@ static void no_counter_is_given_that_flash_did_not_take(void)
 	CHECK_EQ(n, 64);
 }
 
-static void a_counter_goes_on_after_what_the_gateway_saw(void)
+static void the_counter_continues_after_the_number_that_the_gateway_saw(void)
 {
 	struct lk_counter c;
 	uint64_t n = 0;
 	fake_init(&board);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
-	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 1), 0); /* as in each verdict */
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 1), 0); /* as after each verdict */
 	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 10), 0);
 	CHECK_EQ(board.kv_writes, 1);
 	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
@@ -97,10 +99,11 @@ static void a_counter_goes_on_after_what_the_gateway_saw(void)
 	CHECK_EQ(board.kv_writes, 3);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(c.next, 1065);
-	CHECK_EQ(lk_counter_catch_up(&c, &board.port, c.next), 0); /* the very next one was used */
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, c.next), 0); /* the gateway has seen the next number */
 	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 1066);
-	/* the first that is not reserved: it stays used over a boot */
+	/* the gateway has seen the first number that is not reserved: it is not used again after a
+	 * boot */
 	CHECK_EQ(lk_counter_catch_up(&c, &board.port, c.reserved), 0);
 	n = c.next - 1;
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
@@ -112,7 +115,7 @@ static void a_counter_never_goes_back(void)
 	struct lk_counter c;
 	uint64_t n = 0;
 	fake_init(&board);
-	in_flash(500);
+	put_in_flash(500);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 3), 0);
 	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 0), 0);
@@ -123,7 +126,7 @@ static void a_counter_never_goes_back(void)
 	CHECK_EQ(n, 501);
 }
 
-static void what_the_gateway_saw_is_kept_in_mind_while_flash_fails(void)
+static void the_number_that_the_gateway_saw_is_remembered_while_flash_fails(void)
 {
 	struct lk_counter c;
 	uint64_t n = 0;
@@ -137,7 +140,7 @@ static void what_the_gateway_saw_is_kept_in_mind_while_flash_fails(void)
 	CHECK_EQ(n, 1001);
 }
 
-static void flash_that_is_no_good_leaves_it_to_the_verdict(void)
+static void after_invalid_flash_a_verdict_sets_the_counter(void)
 {
 	static const struct {
 		const char *b;
@@ -170,7 +173,7 @@ static void after_the_last_counter_there_is_none(void)
 	struct lk_counter c;
 	uint64_t n = 0;
 	fake_init(&board);
-	in_flash(LK_COUNTER_MAX - 1);
+	put_in_flash(LK_COUNTER_MAX - 1);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
@@ -205,7 +208,7 @@ static void deep_sleep_loses_no_counter_of_the_block(void)
 	CHECK_EQ(lk_counter_export(&c, rtc, sizeof rtc - 1), LK_ESPACE);
 }
 
-static void an_export_that_flash_has_left_behind_is_refused(void)
+static void an_export_older_than_flash_is_refused(void)
 {
 	struct lk_counter c, was;
 	uint8_t rtc[LK_COUNTER_EXPORT], other[LK_COUNTER_EXPORT];
@@ -237,7 +240,7 @@ static void an_export_that_flash_has_left_behind_is_refused(void)
 	CHECK_EQ(lk_counter_import(&c, other, sizeof other), LK_EMALFORMED); /* there is no scan 0 */
 }
 
-/* Before the first scan, and with a whole block left. */
+/* Also before the first scan, and with a whole block left. */
 static void every_counter_survives_deep_sleep(void)
 {
 	struct lk_counter c;
@@ -258,14 +261,14 @@ int main(void)
 {
 	the_first_counter_is_one_and_each_is_one_more();
 	a_power_cut_skips_at_most_64_and_never_repeats();
-	no_counter_is_given_that_flash_did_not_take();
-	a_counter_goes_on_after_what_the_gateway_saw();
+	no_counter_is_used_that_could_not_be_reserved_in_flash();
+	the_counter_continues_after_the_number_that_the_gateway_saw();
 	a_counter_never_goes_back();
-	what_the_gateway_saw_is_kept_in_mind_while_flash_fails();
-	flash_that_is_no_good_leaves_it_to_the_verdict();
+	the_number_that_the_gateway_saw_is_remembered_while_flash_fails();
+	after_invalid_flash_a_verdict_sets_the_counter();
 	after_the_last_counter_there_is_none();
 	deep_sleep_loses_no_counter_of_the_block();
-	an_export_that_flash_has_left_behind_is_refused();
+	an_export_older_than_flash_is_refused();
 	every_counter_survives_deep_sleep();
 	return check_end("counter");
 }

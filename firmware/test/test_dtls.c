@@ -1,5 +1,4 @@
-/* The association while there is nobody at the other end, or somebody who sends anything but what
- * he should. */
+/* The association while nobody answers, or while somebody sends anything but a valid handshake. */
 #include "check.h"
 #include "dtls.h"
 #include "err.h"
@@ -10,7 +9,7 @@ static const char identity[] = "lk-0123456789", secret[] = "0123456789abcdefghjk
 static struct fake_port board;
 static struct lk_dtls dtls;
 
-/* A flood: each look at the socket finds one more. */
+/* A flood: every read finds one more datagram, up to flood_limit. */
 static uint8_t junk[64];
 static unsigned floods, flood_limit;
 
@@ -23,14 +22,14 @@ static int flooded(void *ctx, uint8_t *b, size_t cap)
 	return sizeof junk;
 }
 
-/* One record that fills a datagram. */
+/* Makes a datagram of one record. */
 static void make_junk(uint8_t type, uint8_t epoch)
 {
 	memset(junk, 0x55, sizeof junk);
 	memcpy(junk, (uint8_t[]){type, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99, 0, sizeof junk - 13}, 13);
 }
 
-/* Handshakes until it has failed or is done, with time passing; returns the outcome. */
+/* Runs the handshake until it is done or has failed, with time passing. Returns the outcome. */
 static int handshake(unsigned *steps)
 {
 	int err;
@@ -38,15 +37,15 @@ static int handshake(unsigned *steps)
 	for (*steps = 1; (err = lk_dtls_handshake(&dtls)) == LK_EAGAIN; ++*steps) {
 		uint32_t due = lk_dtls_due(&dtls);
 		CHECK(due > 0 && due < 20000);
-		fake_pass(&board, due);
+		fake_pass_time(&board, due);
 	}
 	return err;
 }
 
-static void a_handshake_without_answers_ends_and_leaves_nothing(void)
+static void a_handshake_without_answers_ends_and_leaks_nothing(void)
 {
 	fake_init(&board);
-	board.now = UINT32_MAX - 20000; /* the clock comes round meanwhile */
+	board.now = UINT32_MAX - 20000; /* the clock wraps meanwhile */
 	for (int i = 0; i < 200; i++) {
 		unsigned steps;
 		uint32_t began = board.now;
@@ -62,9 +61,9 @@ static void a_handshake_without_answers_ends_and_leaves_nothing(void)
 	CHECK_EQ(fake_heap.allocs, 0);
 }
 
-/* RFC 6347 §4.2.4.1: the first flight is repeated after a second. Until then the node may sleep,
- * and says how long. */
-static void the_first_flight_is_repeated_after_a_second(void)
+/* RFC 6347 §4.2.4.1: the first flight is retransmitted after a second. Until then the node may
+ * sleep, and lk_dtls_due says how long. */
+static void the_first_flight_is_retransmitted_after_a_second(void)
 {
 	fake_init(&board);
 	CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
@@ -72,13 +71,13 @@ static void the_first_flight_is_repeated_after_a_second(void)
 	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
 	CHECK_EQ(board.sent_total, 1);
 	CHECK_EQ(lk_dtls_due(&dtls), 1000);
-	fake_pass(&board, 400);
+	fake_pass_time(&board, 400);
 	CHECK_EQ(lk_dtls_due(&dtls), 600);
 	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
 	CHECK_EQ(board.sent_total, 1);
-	fake_pass(&board, 600);
+	fake_pass_time(&board, 600);
 	CHECK_EQ(lk_dtls_due(&dtls), 0);
-	fake_pass(&board, 10); /* a loop that is late */
+	fake_pass_time(&board, 10); /* the loop is late */
 	CHECK_EQ(lk_dtls_due(&dtls), 0);
 	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
 	CHECK_EQ(board.sent_total, 2);
@@ -87,7 +86,7 @@ static void the_first_flight_is_repeated_after_a_second(void)
 	CHECK_EQ(fake_heap.allocs, 0);
 }
 
-static void no_lack_of_heap_leaves_anything(void)
+static void a_lack_of_heap_leaks_nothing(void)
 {
 	unsigned steps, failures = 0;
 
@@ -115,7 +114,7 @@ static void no_lack_of_heap_leaves_anything(void)
 	CHECK(failures > 100);
 }
 
-static void a_board_without_random_bytes_connects_to_nobody(void)
+static void a_board_without_random_bytes_sends_nothing(void)
 {
 	unsigned steps;
 
@@ -125,10 +124,10 @@ static void a_board_without_random_bytes_connects_to_nobody(void)
 	CHECK_EQ(handshake(&steps), LK_ECLOSED);
 	lk_dtls_close(&dtls);
 	CHECK_EQ(fake_heap.allocs, 0);
-	CHECK_EQ(board.sents, 0);
+	CHECK_EQ(board.sent_n, 0);
 }
 
-static void what_is_no_association_is_not_resumed(void)
+static void bytes_that_are_no_association_are_not_resumed(void)
 {
 	uint8_t b[LK_DTLS_STATE_MAX] = {0};
 
@@ -139,12 +138,12 @@ static void what_is_no_association_is_not_resumed(void)
 		lk_dtls_close(&dtls);
 		CHECK_EQ(fake_heap.allocs, 0);
 	}
-	CHECK_EQ(board.sents, 0);
+	CHECK_EQ(board.sent_n, 0);
 	CHECK(lk_dtls_save(&dtls, b, sizeof b) < 0);
 }
 
-/* Whoever floods the socket must not keep the loop from its watchdog. */
-static void a_flood_lets_the_loop_go_on(void)
+/* A flood of datagrams must not keep the loop from feeding the watchdog. */
+static void a_flood_does_not_block_the_loop(void)
 {
 	static const struct {
 		uint8_t type, epoch;
@@ -164,9 +163,9 @@ static void a_flood_lets_the_loop_go_on(void)
 	}
 }
 
-/* A HelloRequest in the clear never reaches Mbed TLS: in a handshake it does nothing, afterwards it
- * is noted, and nothing like it is. */
-static void a_hint_is_noted_and_no_more(void)
+/* An unencrypted HelloRequest never reaches Mbed TLS. During a handshake it is ignored; later it is
+ * noted as a hint. A datagram that differs from it in any fixed byte is not. */
+static void a_hint_is_only_noted(void)
 {
 	static const uint8_t hint[] = {
 		22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -182,12 +181,12 @@ static void a_hint_is_noted_and_no_more(void)
 	}
 	CHECK(!dtls.hinted);
 	CHECK_EQ(board.sent_total, sent);
-	dtls.up = true; /* as far as the socket is concerned */
+	dtls.up = true; /* enough for lk_dtls_recv */
 	for (size_t i = 0; i <= sizeof hint; i++) {
 		memcpy(b, hint, sizeof hint);
 		b[i] ^= 1;
 		if (i == 2 || (i >= 5 && i < 11))
-			continue; /* the minor version and the record's number may be any */
+			continue; /* the minor version and the sequence number may have any value */
 		fake_deliver(&board, b, i == sizeof hint ? sizeof b : sizeof hint);
 		(void)lk_dtls_recv(&dtls, message, sizeof message);
 		CHECK(!dtls.hinted);
@@ -203,12 +202,12 @@ static void a_hint_is_noted_and_no_more(void)
 
 int main(void)
 {
-	a_handshake_without_answers_ends_and_leaves_nothing();
-	the_first_flight_is_repeated_after_a_second();
-	no_lack_of_heap_leaves_anything();
-	a_board_without_random_bytes_connects_to_nobody();
-	what_is_no_association_is_not_resumed();
-	a_flood_lets_the_loop_go_on();
-	a_hint_is_noted_and_no_more();
+	a_handshake_without_answers_ends_and_leaks_nothing();
+	the_first_flight_is_retransmitted_after_a_second();
+	a_lack_of_heap_leaks_nothing();
+	a_board_without_random_bytes_sends_nothing();
+	bytes_that_are_no_association_are_not_resumed();
+	a_flood_does_not_block_the_loop();
+	a_hint_is_only_noted();
 	return check_end("dtls");
 }

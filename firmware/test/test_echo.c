@@ -20,34 +20,34 @@ static void issue(struct lk_echoes *x, int which, uint32_t now)
 	CHECK(memcmp(out, bytes[which], sizeof out) == 0);
 }
 
-/* Each rule also holds across the moment at which the clock comes round. */
-static void issued_echoes(uint32_t at)
+/* Each rule also holds while the clock wraps. */
+static void check_issued_echoes(uint32_t at)
 {
 	struct lk_echoes x = {0};
 	uint8_t echo[LK_ECHO_LEN + 1] = {0};
 
-	/* nothing is known before anything was issued, not even the Echo of all zeros */
+	/* before the first Echo is issued none is known, not even one of all zeros */
 	CHECK_EQ(lk_echoes_check(&x, echo, LK_ECHO_LEN, 0, LK_SCAN_WINDOW, at), LK_STALE);
 	issue(&x, 0, at);
 	CHECK_EQ(lk_echoes_check(&x, echo, LK_ECHO_LEN, 0, LK_SCAN_WINDOW, at), LK_STALE);
-	/* an Echo may serve twice: counters stop replays */
+	/* an Echo may be used twice: counters stop replays */
 	CHECK_EQ(check(&x, 0, 0, at), LK_FRESH);
 	CHECK_EQ(check(&x, 0, 0, at), LK_FRESH);
 	/* the tap came before the Echo */
 	CHECK_EQ(check(&x, 0, -LK_SCAN_WINDOW + STEP, at), LK_FRESH);
 	CHECK_EQ(check(&x, 0, -LK_SCAN_WINDOW + STEP - 1, at), LK_STALE);
-	/* the clock's step is on the side of doubt at the end of the window too */
+	/* the uncertainty of the clock's step makes a message older, at the end of the window too */
 	CHECK_EQ(check(&x, 0, 0, at + LK_SCAN_WINDOW - STEP), LK_FRESH);
 	CHECK_EQ(check(&x, 0, 0, at + LK_SCAN_WINDOW - STEP + 1), LK_STALE);
-	/* an impossible age is said whatever the Echo */
+	/* an impossible age is reported with any Echo */
 	CHECK_EQ(check(&x, 0, -60001, at), LK_BAD_AGE);
 	CHECK_EQ(check(&x, 1, 601001, at), LK_BAD_AGE);
 	/* the tap is still to come */
 	CHECK_EQ(check(&x, 0, STEP + 2, at), LK_STALE);
-	/* a now before the stamp is not fresh, and does not lose the Echo */
+	/* a time before the Echo was issued is not fresh, and the Echo stays known */
 	CHECK_EQ(check(&x, 0, 0, at - 1), LK_STALE);
 	CHECK_EQ(check(&x, 0, 0, at), LK_FRESH);
-	/* nobody issued it, it is too short, too long, or there is none */
+	/* an Echo that was never issued, one too short, one too long, and none */
 	CHECK_EQ(check(&x, 1, 0, at), LK_STALE);
 	memcpy(echo, bytes[0], LK_ECHO_LEN);
 	CHECK_EQ(lk_echoes_check(&x, echo, LK_ECHO_LEN - 1, 0, LK_SCAN_WINDOW, at), LK_STALE);
@@ -59,15 +59,15 @@ static void issued_echoes(uint32_t at)
 		CHECK_EQ(lk_echoes_check(&x, echo, LK_ECHO_LEN, 0, LK_SCAN_WINDOW, at), LK_STALE);
 		echo[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
-	/* nine minutes later it still tells a new tap from an old one */
+	/* after nine minutes the Echo still tells a new tap from an old one */
 	CHECK_EQ(check(&x, 0, 9 * MINUTE, at + 9 * MINUTE), LK_FRESH);
 	CHECK_EQ(check(&x, 0, 9 * MINUTE - 4000, at + 9 * MINUTE), LK_STALE);
-	/* ten minutes are its life */
+	/* an Echo lives for ten minutes */
 	CHECK_EQ(check(&x, 0, 10 * MINUTE - STEP, at + 10 * MINUTE - STEP), LK_FRESH);
 	CHECK_EQ(check(&x, 0, 10 * MINUTE, at + 10 * MINUTE + 1), LK_STALE);
-	/* and then it is gone, not only old */
+	/* then it is forgotten, not only old */
 	CHECK_EQ(check(&x, 0, 0, at), LK_STALE);
-	/* the fourth back is known, the fifth is not, however often it went round */
+	/* the newest four are known and the fifth is not, however many were issued */
 	for (int i = 0; i < 8; i++)
 		issue(&x, i, at + 700000);
 	CHECK_EQ(check(&x, 4, 0, at + 700000), LK_FRESH);
@@ -76,13 +76,13 @@ static void issued_echoes(uint32_t at)
 	issue(&x, 0, at + 700001);
 	CHECK_EQ(check(&x, 4, 0, at + 700001), LK_STALE);
 	CHECK_EQ(check(&x, 0, 0, at + 700001), LK_FRESH);
-	/* a reset forgets all */
+	/* a reset forgets all Echoes */
 	lk_echoes_reset(&x);
 	for (int i = 0; i < 8; i++)
 		CHECK_EQ(check(&x, i, 0, at + 700001), LK_STALE);
 }
 
-static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
+static void an_old_echo_is_not_new_again_after_the_clock_wrapped(uint32_t at)
 {
 	struct lk_echoes x = {0};
 	struct lk_held h = {0};
@@ -97,7 +97,7 @@ static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
 	CHECK_EQ(check(&x, 0, 0, at + 1), LK_STALE); /* 2^32 + 1 ms after it was issued */
 	CHECK_EQ(lk_held_find_age(&h, at, at + 1, &age), 0);
 
-	/* nor is one that nobody looked at for longer than half the clock's round */
+	/* nor is one that was not checked for more than half the clock's range */
 	issue(&x, 0, at);
 	lk_held_take(&h, bytes[0], LK_ECHO_LEN, at);
 	lk_echoes_expire(&x, at + 30u * DAY);
@@ -105,12 +105,12 @@ static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
 	CHECK_EQ(check(&x, 0, 0, at + 1), LK_STALE);
 	CHECK_EQ(lk_held_find_age(&h, at, at + 1, &age), 0);
 
-	/* a new one drops what is old by then */
+	/* issuing a new one drops the expired ones */
 	issue(&x, 0, at);
 	issue(&x, 1, at + 11 * MINUTE);
 	CHECK_EQ(check(&x, 0, 0, at + 1), LK_STALE);
 
-	/* expire takes nothing that still lives */
+	/* expire keeps every Echo that still lives */
 	issue(&x, 1, at);
 	lk_held_take(&h, bytes[1], LK_ECHO_LEN, at);
 	lk_echoes_expire(&x, at + 10 * MINUTE);
@@ -121,7 +121,7 @@ static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
 	CHECK_EQ(lk_held_find_age(&h, at, at, &age), LK_ECHO_LEN);
 }
 
-static void held_echo(uint32_t at)
+static void check_held_echo(uint32_t at)
 {
 	struct lk_held h = {0};
 	const uint8_t longest[LK_ECHO_MAX + 1] = {9, 8, 7};
@@ -129,7 +129,7 @@ static void held_echo(uint32_t at)
 
 	CHECK_EQ(lk_held_find_age(&h, at, at, &age), 0);
 	CHECK_EQ(age, 0);
-	/* an empty one and one too long are not taken, and leave what was there */
+	/* an empty Echo and one too long are ignored, and the held one stays */
 	lk_held_take(&h, NULL, 0, at);
 	lk_held_take(&h, longest, LK_ECHO_MAX + 1, at);
 	CHECK_EQ(lk_held_find_age(&h, at, at, &age), 0);
@@ -137,7 +137,7 @@ static void held_echo(uint32_t at)
 	lk_held_take(&h, NULL, 0, at + 1);
 	CHECK_EQ(lk_held_find_age(&h, at, at, &age), LK_ECHO_MAX);
 	CHECK(memcmp(h.echo, longest, LK_ECHO_MAX) == 0);
-	/* an age is a step older than the clock says */
+	/* an age counts one step of the clock more than the clock says */
 	lk_held_take(&h, bytes[0], LK_ECHO_LEN, at);
 	CHECK_EQ(lk_held_find_age(&h, at, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -STEP);
@@ -145,17 +145,17 @@ static void held_echo(uint32_t at)
 	CHECK_EQ(age, -1500 - STEP);
 	CHECK_EQ(lk_held_find_age(&h, at + 2000, at + 2000, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, 2000 - STEP);
-	/* no age is further back than a sender may claim */
+	/* no age is below the least one that a sender may claim */
 	CHECK_EQ(lk_held_find_age(&h, at - 70000, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -60000);
 	CHECK_EQ(lk_held_find_age(&h, at + 0x80000000u + STEP, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -60000);
 	CHECK_EQ(lk_held_find_age(&h, at + 0x7fff0000, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -60000);
-	/* a now that was read a little before the intent does no harm */
+	/* a time read a little before the intent does no harm */
 	CHECK_EQ(lk_held_find_age(&h, at + 1000, at - 1, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, 1000 - STEP);
-	/* ten minutes are its life */
+	/* an Echo lives for ten minutes */
 	CHECK_EQ(lk_held_find_age(&h, at + 10 * MINUTE, at + 10 * MINUTE, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, 10 * MINUTE - STEP);
 	CHECK_EQ(lk_held_find_age(&h, at, at + 10 * MINUTE + 1, &age), 0);
@@ -176,8 +176,7 @@ static int64_t below(int64_t limit)
 	return (int64_t)(seed >> 1) % limit;
 }
 
-/* The reading of a clock that moves in steps of so many ms and is about to come round, at a true
- * time in µs. */
+/* What a clock that moves in steps of step ms and soon wraps reads at a true time in µs. */
 static uint32_t reading(int64_t us, int64_t step, uint32_t start)
 {
 	return start + (uint32_t)(us / (1000 * step) * step);
@@ -188,9 +187,9 @@ static int64_t rounded_down(int64_t us)
 	return us >= 0 ? us / 1000 : -((-us + 999) / 1000);
 }
 
-/* Whatever the network does: what is called fresh is never older than the window, by however coarse
- * a clock; and what took no detour is fresh. One of the two sides is a node; the other may be a
- * gateway, whose clock is exact. */
+/* Whatever the network and the clocks' steps do, a message that is judged fresh is never older than
+ * the window, and a message without delay is fresh. One side is a node; the other may be a gateway,
+ * whose clock is exact. */
 static void fresh_is_recent(bool node_issues, bool node_holds, int32_t window)
 {
 	int fresh = 0, wrong = 0;
@@ -228,7 +227,7 @@ static void fresh_is_recent(bool node_issues, bool node_holds, int32_t window)
 	CHECK(fresh > 1000);
 }
 
-/* After a reset no Echo is known, not even one that anybody could guess. */
+/* After a reset no Echo is known, not even one of a value that is easy to guess. */
 static void a_reset_leaves_no_echo(void)
 {
 	static const uint8_t fills[] = {0, 1, 0xff};
@@ -254,9 +253,9 @@ int main(void)
 	CHECK_EQ((enum lk_freshness)0, LK_STALE);
 	static const uint32_t moments[] = {0, 1, 700000, 0x7fffffff, 0x80000000, UINT32_MAX - 1000, UINT32_MAX};
 	for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
-		issued_echoes(moments[i]);
-		held_echo(moments[i]);
-		when_the_clock_comes_round_an_old_echo_is_not_new(moments[i]);
+		check_issued_echoes(moments[i]);
+		check_held_echo(moments[i]);
+		an_old_echo_is_not_new_again_after_the_clock_wrapped(moments[i]);
 	}
 	fresh_is_recent(true, false, LK_COMMAND_WINDOW);
 	fresh_is_recent(false, true, LK_SCAN_WINDOW);

@@ -1,10 +1,10 @@
-/* Our one request under way: when it is repeated, and what answers it. */
+/* The one request that is under way: when it is retransmitted, and which messages answer it. */
 #include "check.h"
 #include "exchange.h"
 
 static struct lk_exchange x;
 
-/* Begins a request and tells when it was sent. */
+/* Begins a request that was sent at now. */
 static void begin(uint32_t now, uint32_t random)
 {
 	struct lk_coap_out o;
@@ -13,7 +13,7 @@ static void begin(uint32_t now, uint32_t random)
 	CHECK(lk_exchange_mark_sent(&x, lk_coap_end(&o, 0), now, random));
 }
 
-/* Gives x a message and returns what it is to it. */
+/* Gives x a message and returns how it matches the request. */
 static enum lk_exchange_match take(uint8_t type, uint8_t code, uint16_t mid, uint32_t token, uint32_t now)
 {
 	uint8_t b[16],
@@ -39,12 +39,12 @@ static void the_first_wait_is_a_second_to_one_and_a_half(void)
 		CHECK(!lk_exchange_must_retransmit(&x, 100 + x.wait - 1));
 		CHECK(lk_exchange_must_retransmit(&x, 100 + x.wait));
 	}
-	CHECK(longest >= 1450); /* spread over all of it (RFC 7252 §4.2) */
+	CHECK(longest >= 1450); /* spread over the whole range (RFC 7252 §4.2) */
 }
 
-static void each_wait_is_twice_the_one_before_and_four_repeats_are_all(void)
+static void each_wait_doubles_and_there_are_four_retransmissions(void)
 {
-	uint32_t now = UINT32_MAX - 2000; /* the clock comes round meanwhile */
+	uint32_t now = UINT32_MAX - 2000; /* the clock wraps meanwhile */
 
 	lk_exchange_reset(&x, 7);
 	begin(now, 0);
@@ -57,8 +57,8 @@ static void each_wait_is_twice_the_one_before_and_four_repeats_are_all(void)
 	CHECK_EQ(lk_exchange_due(&x, now), UINT32_MAX);
 	CHECK(!lk_exchange_must_retransmit(&x, now + 100000));
 	CHECK(x.active); /* a late answer still counts */
-	begin(now, 0);   /* and the next request is repeated as often */
-	CHECK_EQ(lk_exchange_due(&x, now + 1500), 0); /* a loop that is late */
+	begin(now, 0);   /* the next request is retransmitted as often */
+	CHECK_EQ(lk_exchange_due(&x, now + 1500), 0); /* the loop is late */
 	for (uint32_t i = 0; i < LK_MAX_RETRANSMIT; i++)
 		CHECK(lk_exchange_must_retransmit(&x, now += x.wait));
 	CHECK_EQ(lk_exchange_due(&x, now), UINT32_MAX);
@@ -92,7 +92,7 @@ static void the_round_trip_is_smoothed(void)
 	CHECK_EQ(x.wait, 2 * (200 + (1000 - 200) / 8));
 }
 
-static void a_repeated_request_gives_no_sample(void)
+static void a_retransmitted_request_gives_no_sample(void)
 {
 	lk_exchange_reset(&x, 7);
 	begin(0, 0);
@@ -111,28 +111,28 @@ static void only_its_own_answer_ends_it(void)
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, (uint16_t)(x.mid - 1), 0, 1), LK_EXCHANGE_OTHER);
 	CHECK_EQ(take(LK_COAP_RST, LK_COAP_EMPTY, (uint16_t)(x.mid - 1), 0, 1), LK_EXCHANGE_OTHER);
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_EMPTY, x.mid, 0, 1), LK_EXCHANGE_OTHER); /* a ping */
-	/* a request of the other side's */
+	/* a request from the other side */
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_POST, x.mid, x.token, 1), LK_EXCHANGE_OTHER);
 	CHECK(x.active);
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1), LK_EXCHANGE_ANSWER);
-	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1), LK_EXCHANGE_OTHER); /* once */
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1), LK_EXCHANGE_OTHER); /* a second time */
 }
 
-static void an_answer_may_come_on_its_own(void)
+static void an_answer_may_be_separate(void)
 {
 	lk_exchange_reset(&x, 7);
 	begin(0, 0);
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 1), LK_EXCHANGE_ACKED);
-	CHECK_EQ(lk_exchange_due(&x, 1), UINT32_MAX); /* it was received: nothing to repeat */
+	CHECK_EQ(lk_exchange_due(&x, 1), UINT32_MAX); /* acknowledged: no retransmission */
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
-	begin(1000, 0); /* the next one has not been received yet */
+	begin(1000, 0); /* the next one has not been acknowledged yet */
 	CHECK(lk_exchange_due(&x, 1000) < 1000);
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 1000 + 150), LK_EXCHANGE_ACKED);
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4445, x.token, 1900), LK_EXCHANGE_ANSWER);
 }
 
-/* How long the other side thinks before it answers says nothing about the way there; its
- * acknowledgement does. */
+/* The time until a separate answer includes the other side's work. The time until the
+ * acknowledgement is the round trip. */
 static void an_acknowledgement_is_a_sample(void)
 {
 	lk_exchange_reset(&x, 7);
@@ -143,7 +143,7 @@ static void an_acknowledgement_is_a_sample(void)
 	CHECK_EQ(x.wait, 300);
 }
 
-/* Codes 0.01 to 0.31 are methods, those that RFC 7252 does not define as well. */
+/* Codes 0.01 to 0.31 are methods, even those that RFC 7252 does not define. */
 static void no_request_is_an_answer(void)
 {
 	lk_exchange_reset(&x, 7);
@@ -156,8 +156,9 @@ static void no_request_is_an_answer(void)
 	}
 }
 
-/* Our tokens are four bytes: an answer with any other is none to us, neither now nor late. */
-static void a_token_of_another_length_is_none_of_ours(void)
+/* Our tokens have four bytes: a message with a shorter or longer token answers no request of ours,
+ * be it current or past. */
+static void a_token_of_another_length_is_not_ours(void)
 {
 	static const uint8_t token[LK_COAP_TOKEN_MAX] = {0, 0, 0, 1};
 
@@ -176,7 +177,7 @@ static void a_token_of_another_length_is_none_of_ours(void)
 	}
 }
 
-static void an_answer_on_its_own_acknowledges_the_request(void)
+static void a_separate_answer_acknowledges_the_request(void)
 {
 	static const uint8_t types[] = {LK_COAP_CON, LK_COAP_NON};
 
@@ -185,12 +186,13 @@ static void an_answer_on_its_own_acknowledges_the_request(void)
 		begin(0, 0);
 		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
 		CHECK_EQ(lk_exchange_due(&x, 900), UINT32_MAX);
-		CHECK_EQ(x.srtt, 0); /* the other side took its time */
-		CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 901), LK_EXCHANGE_OTHER); /* its ACK, overtaken */
+		CHECK_EQ(x.srtt, 0); /* the time includes the other side's work */
+		/* its ACK, which arrives after the answer */
+		CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 901), LK_EXCHANGE_OTHER);
 	}
 }
 
-static void a_late_or_repeated_answer_is_known_as_one(void)
+static void a_late_or_duplicate_answer_is_recognized(void)
 {
 	static const uint8_t types[] = {LK_COAP_CON, LK_COAP_NON};
 
@@ -223,7 +225,7 @@ static void no_token_and_no_id_is_used_twice(void)
 {
 	lk_exchange_reset(&x, 0x12345);
 	begin(0, 0);
-	CHECK_EQ(x.mid, 0x2346); /* they begin anywhere */
+	CHECK_EQ(x.mid, 0x2346); /* the first one is random */
 	lk_exchange_reset(&x, 65534);
 	for (uint32_t i = 1; i < 10; i++) {
 		uint16_t mid = x.mid;
@@ -247,7 +249,7 @@ static void what_does_not_fit_is_not_sent(void)
 	CHECK(!x.active);
 }
 
-/* The token is compared as it goes over the wire, all four bytes of it. */
+/* All four bytes of the token are compared, in the order in which they are sent. */
 static void a_token_is_four_bytes_with_the_highest_first(void)
 {
 	lk_exchange_reset(&x, 7);
@@ -263,17 +265,17 @@ int main(void)
 {
 	a_token_is_four_bytes_with_the_highest_first();
 	the_first_wait_is_a_second_to_one_and_a_half();
-	each_wait_is_twice_the_one_before_and_four_repeats_are_all();
+	each_wait_doubles_and_there_are_four_retransmissions();
 	the_wait_follows_the_round_trip();
-	a_repeated_request_gives_no_sample();
+	a_retransmitted_request_gives_no_sample();
 	the_round_trip_is_smoothed();
 	an_acknowledgement_is_a_sample();
 	no_request_is_an_answer();
-	a_token_of_another_length_is_none_of_ours();
+	a_token_of_another_length_is_not_ours();
 	only_its_own_answer_ends_it();
-	an_answer_may_come_on_its_own();
-	an_answer_on_its_own_acknowledges_the_request();
-	a_late_or_repeated_answer_is_known_as_one();
+	an_answer_may_be_separate();
+	a_separate_answer_acknowledges_the_request();
+	a_late_or_duplicate_answer_is_recognized();
 	a_reset_ends_it();
 	no_token_and_no_id_is_used_twice();
 	what_does_not_fit_is_not_sent();

@@ -1,4 +1,4 @@
-/* What the light says, in steps of 100 ms. */
+/* What the light shows, in steps of 100 ms. */
 #include "check.h"
 #include "fake_port.h"
 #include "led.h"
@@ -15,7 +15,7 @@ static const char *draw(size_t n)
 		uint32_t due = lk_led_poll(&l, &board.port, board.now);
 		picture[i] = board.led ? '#' : '.';
 		CHECK(due > 0 && due <= 100);
-		fake_pass(&board, 100);
+		fake_pass_time(&board, 100);
 	}
 	picture[n] = 0;
 	return picture;
@@ -53,12 +53,12 @@ int main(void)
 	begin(LK_LED_ONLINE);
 	(void)draw(1);
 	lk_led_show_once(&l, LK_LED_GRANTED, board.now);
-	DRAWS(43, "##########.#.............................#."); /* then the base from its beginning */
+	DRAWS(43, "##########.#.............................#."); /* then the base sign from its beginning */
 
-	begin(LK_LED_ONLINE); /* whenever it is asked, it says when the next step is */
-	fake_pass(&board, 37);
+	begin(LK_LED_ONLINE); /* at any time it says how long it is until the next step */
+	fake_pass_time(&board, 37);
 	lk_led_show_once(&l, LK_LED_DENIED, board.now);
-	fake_pass(&board, 30);
+	fake_pass_time(&board, 30);
 	CHECK_EQ(lk_led_poll(&l, &board.port, board.now), 70);
 	return check_end("led");
 }

@@ -1,4 +1,4 @@
-/* Cards, read whole, once and never mixed, however the time passes. */
+/* Cards are read whole, once, and never mixed, however late the driver's steps are. */
 #include "mfrc522_rig.h"
 
 static void card_is_read_whole(const uint8_t *uid, size_t n)
@@ -14,7 +14,7 @@ static void card_is_read_whole(const uint8_t *uid, size_t n)
 	placed = r.now;
 	rig_run(&r, 200);
 	CHECK_EQ(r.cards, 1);
-	CHECK(is(&r, uid, n));
+	CHECK(read_card_is(&r, uid, n));
 	CHECK(r.at - placed <= 102);
 	CHECK(r.read - r.at <= 20);
 }
@@ -29,7 +29,7 @@ static void card_is_read_once_while_it_lies_there(const uint8_t *uid, size_t n)
 	CHECK_EQ(r.cards, 1);
 	CHECK_EQ(r.m.resets, 1);
 	CHECK_EQ(r.logs, 0);
-	CHECK(r.steps < 3600 * 10 * (6 + n)); /* no tight polling */
+	CHECK(r.steps < 3600 * 10 * (6 + n)); /* it does not poll in a tight loop */
 }
 
 static void card_is_new_after_it_was_away(void)
@@ -69,7 +69,7 @@ static void another_card_is_new_at_once(void)
 		mfrc522_model_card(&r.m, i % 2 ? seven : four, i % 2 ? 7 : 4);
 		rig_run(&r, 250);
 		CHECK_EQ(r.cards, i);
-		CHECK(i % 2 ? is(&r, seven, 7) : is(&r, four, 4));
+		CHECK(i % 2 ? read_card_is(&r, seven, 7) : read_card_is(&r, four, 4));
 	}
 }
 
@@ -85,15 +85,15 @@ static void card_left_on_the_reader_does_not_hide_the_next(void)
 		mfrc522_model_add(&r.m, four, 4);
 		rig_run(&r, 500);
 		CHECK_EQ(r.cards, 1 + i);
-		CHECK(is(&r, four, 4));
+		CHECK(read_card_is(&r, four, 4));
 		mfrc522_model_remove(&r.m, four, 4);
 		rig_run(&r, 1000);
 		CHECK_EQ(r.cards, 1 + i);
 	}
 }
 
-/* So many cards at once, with beginnings in common: what is read is always one of them, and up to
- * three are all read. */
+/* Several cards at once whose UIDs begin alike: each UID that is read is one of theirs, and up to
+ * three cards are all read. */
 static void cards_never_mix(size_t count, uint32_t late, bool patient)
 {
 	struct rig r;
@@ -117,12 +117,12 @@ static void cards_never_mix(size_t count, uint32_t late, bool patient)
 			for (size_t k = 0; k < same; k++)
 				uid[i][k / 8] = (uint8_t)((uid[i][k / 8] & ~(1u << k % 8)) | (uid[0][k / 8] & 1u << k % 8));
 			for (size_t k = 0; k <= 3; k += 3)
-				if (uid[i][k] == 0x88) /* is no UID's */
+				if (uid[i][k] == 0x88) /* the cascade tag, which no UID has here */
 					uid[i][k] = 0x87;
 			if (same == 80 || (i != 0 && memcmp(uid[i], uid[0], 4) == 0))
 				n = r.m.card[0].n;
 			uid[i][n - 1] = (uint8_t)(uid[i][n - 1] & ~3u);
-			uid[i][n - 1] = (uint8_t)(uid[i][n - 1] | i); /* at least somewhere they differ */
+			uid[i][n - 1] = (uint8_t)(uid[i][n - 1] | i); /* so that all differ */
 			mfrc522_model_add(&r.m, uid[i], n);
 		}
 		for (int t = 0; t < 200; t++) {
@@ -134,7 +134,7 @@ static void cards_never_mix(size_t count, uint32_t late, bool patient)
 			CHECK_EQ(r.cards, cards + 1);
 			cards = 0;
 			for (size_t i = 0; i < count; i++)
-				if (is(&r, uid[i], r.m.card[i].n)) {
+				if (read_card_is(&r, uid[i], r.m.card[i].n)) {
 					read |= 1u << i;
 					cards++;
 				}
@@ -142,7 +142,7 @@ static void cards_never_mix(size_t count, uint32_t late, bool patient)
 		}
 		if (count <= 3)
 			CHECK_EQ(read, (1u << count) - 1);
-		CHECK_EQ(r.cards, (uint32_t)__builtin_popcount(read)); /* each once */
+		CHECK_EQ(r.cards, (uint32_t)__builtin_popcount(read)); /* each was read once */
 		seed = r.random;
 	}
 }
@@ -156,10 +156,10 @@ static void two_copies_of_a_card_are_one(void)
 	mfrc522_model_add(&r.m, seven, 7);
 	rig_run(&r, 5000);
 	CHECK_EQ(r.cards, 1);
-	CHECK(is(&r, seven, 7));
+	CHECK(read_card_is(&r, seven, 7));
 }
 
-static void answer_may_take_its_time(void)
+static void answer_may_be_slow(void)
 {
 	struct rig r;
 
@@ -170,7 +170,7 @@ static void answer_may_take_its_time(void)
 		rig_run(&r, 1000);
 		CHECK_EQ(r.cards, 1);
 		CHECK_EQ(r.d.failures, 0);
-		CHECK(is(&r, ten, 10));
+		CHECK(read_card_is(&r, ten, 10));
 		CHECK(r.read - r.at <= 14 * (1 + delay));
 	}
 	rig_start(&r);
@@ -193,7 +193,7 @@ static void late_steps_do_no_harm(void)
 			mfrc522_model_card(&r.m, seven, 7);
 			rig_run(&r, 200 + 14 * late);
 			CHECK_EQ(r.cards, i);
-			CHECK(r.at - placed <= 1u << 30); /* not before */
+			CHECK(r.at - placed <= 1u << 30); /* not before the card was there */
 			CHECK(r.read - r.at <= 20 + 6 * late);
 			mfrc522_model_card(&r.m, NULL, 0);
 			rig_run(&r, 500 + 14 * late);
@@ -260,7 +260,7 @@ int main(void)
 			cards_never_mix(count, late, true);
 		}
 	two_copies_of_a_card_are_one();
-	answer_may_take_its_time();
+	answer_may_be_slow();
 	late_steps_do_no_harm();
 	early_steps_do_nothing();
 	card_is_taken_once();

@@ -1,4 +1,4 @@
-/* What a card or the air may answer, and must not become a card. */
+/* Wrong answers of cards, and interference, that must not be read as a card. */
 #include "mfrc522_rig.h"
 
 static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, size_t *bits)
@@ -15,7 +15,7 @@ static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, s
 		if (what == MFRC522_MODEL_SAK)
 			answer[r->flip / 8] = (uint8_t)(answer[r->flip / 8] ^ 1u << r->flip % 8);
 		return;
-	case 2: /* UIDs of another length */
+	case 2: /* a UID of another length */
 		if (what == MFRC522_MODEL_UID)
 			*bits = r->flip;
 		return;
@@ -23,7 +23,7 @@ static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, s
 		if (what == MFRC522_MODEL_SAK)
 			*bits = r->flip;
 		return;
-	case 4: /* says the contrary of whether there is more, with the right CRC */
+	case 4: /* the opposite of whether another level follows, with the right CRC */
 		if (what == MFRC522_MODEL_SAK) {
 			answer[0] ^= 4;
 			crc ^= answer[0];
@@ -33,7 +33,7 @@ static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, s
 			answer[2] = (uint8_t)(crc >> 8);
 		}
 		return;
-	case 5: /* a mixture that no collision shows: the BCC is right, but no card has that UID */
+	case 5: /* a mixture of two UIDs that shows no collision: its BCC is right, but no card has that UID */
 		if (what == MFRC522_MODEL_UID) {
 			answer[1] ^= 0x10;
 			answer[4] ^= 0x10;
@@ -73,7 +73,7 @@ static void wrong_answers_are_not_a_card(void)
 		                                                              : 64;
 
 		for (unsigned flip = from; flip < to; flip++) {
-			/* the right length, or another test's collision */
+			/* this is the right length, or a collision, which another test covers */
 			if (flip == (how == 2 ? 40 : how == 3 ? 24 : how == 6 ? 3 : 99))
 				continue;
 			for (int n = 4; n <= 10; n += 3) {
@@ -82,7 +82,7 @@ static void wrong_answers_are_not_a_card(void)
 				rig_run(&r, 2000);
 				CHECK_EQ(r.cards, 0);
 				CHECK_EQ(r.d.failures, 0);
-				r.m.tamper = NULL; /* the card lies better now */
+				r.m.tamper = NULL; /* the interference ends */
 				rig_run(&r, 300);
 				CHECK_EQ(r.cards, 1);
 			}
@@ -134,7 +134,7 @@ static void level_that_cannot_be_is_no_card(void)
 	}
 }
 
-static void kind_of_card_does_not_matter(void)
+static void every_sak_is_accepted(void)
 {
 	struct rig r;
 
@@ -166,7 +166,7 @@ static void card_read_badly_stays_the_same_card(void)
 	r.m.tamper = tamper;
 	rig_run(&r, 1000);
 	r.m.tamper = NULL;
-	mfrc522_model_card(&r.m, NULL, 0); /* and loses its power for a moment */
+	mfrc522_model_card(&r.m, NULL, 0); /* the card loses its power for a moment */
 	rig_run(&r, 50);
 	mfrc522_model_card(&r.m, seven, 7);
 	rig_run(&r, 1000);
@@ -179,7 +179,7 @@ int main(void)
 	wrong_bcc_is_refused_even_if_the_card_insists();
 	collision_somewhere_is_no_card();
 	level_that_cannot_be_is_no_card();
-	kind_of_card_does_not_matter();
+	every_sak_is_accepted();
 	card_read_badly_stays_the_same_card();
 	return check_end("mfrc522_answers");
 }

@@ -1,4 +1,4 @@
-/* A chip that is away, deaf, hot, or has forgotten what it was told. */
+/* A chip that is missing, deaf or hot, or that has lost its registers. */
 #include "mfrc522_rig.h"
 
 static void deaf_chip_is_set_up_anew(int how)
@@ -14,7 +14,7 @@ static void deaf_chip_is_set_up_anew(int how)
 		CHECK_EQ(r.d.failures, i);
 		CHECK_EQ(r.m.resets, 1 + i);
 	}
-	CHECK_EQ(r.cards, 1); /* it lay there all the time */
+	CHECK_EQ(r.cards, 1); /* the card lay there all the time */
 	CHECK_EQ(r.logs, 0);
 	mfrc522_model_card(&r.m, four, 4);
 	rig_run(&r, 250);
@@ -41,7 +41,7 @@ static void dead_chip_is_reported_once_and_comes_back(int how)
 		steps = r.steps;
 		rig_run(&r, 600 * 1000);
 		CHECK_EQ(r.logs, 1 + 2 * i);
-		CHECK(r.d.failures - resets >= 55 && r.d.failures - resets <= 60); /* every 10 s */
+		CHECK(r.d.failures - resets >= 55 && r.d.failures - resets <= 60); /* one try every 10 s */
 		CHECK(r.steps - steps <= 4 * 60);
 		mfrc522_model_card(&r.m, four, 4);
 		r.broken_spi = false;
@@ -69,7 +69,7 @@ static void chip_that_is_not_there_at_the_start_is_found_later(void)
 	mfrc522_model_card(&r.m, ten, 10);
 	rig_run(&r, 10500);
 	CHECK(!r.d.dead);
-	CHECK(is(&r, ten, 10));
+	CHECK(read_card_is(&r, ten, 10));
 }
 
 static void lost_register_is_noticed(void)
@@ -127,14 +127,14 @@ static void hot_chip_is_left_alone_for_a_while(void)
 	start = r.now;
 	while (r.now - start < 600 * 1000) {
 		r.now += rig_step(&r);
-		r.m.reg[0x06] |= 0x40; /* TempErr stays */
+		r.m.reg[0x06] |= 0x40; /* TempErr stays set */
 	}
 	CHECK(r.d.dead);
 	CHECK_EQ(r.logs, 1);
 	CHECK(r.d.failures >= 60 && r.d.failures <= 70);
 }
 
-static void chip_that_hears_nothing_is_set_up_anew_after_ten_minutes(void)
+static void chip_that_receives_nothing_is_set_up_anew_after_ten_minutes(void)
 {
 	struct rig r;
 
@@ -206,7 +206,7 @@ int main(void)
 	chip_that_is_not_there_at_the_start_is_found_later();
 	lost_register_is_noticed();
 	hot_chip_is_left_alone_for_a_while();
-	chip_that_hears_nothing_is_set_up_anew_after_ten_minutes();
+	chip_that_receives_nothing_is_set_up_anew_after_ten_minutes();
 	chip_that_reads_now_and_then_is_left_alone();
 	board_without_the_pin_resets_by_command();
 	failed_transfer_counts_once();

@@ -1,13 +1,13 @@
-/* Two cards at once: what the chip says about where they differ, and what is asked next. ISO
- * 14443-3, chapter 6.5.3. */
+/* Two cards at once: where the chip reports that they differ, and which command the driver sends
+ * next (ISO 14443-3, chapter 6.5.3). */
 #include "mfrc522_rig.h"
 
 static struct rig r;
 static const uint8_t base[4] = { 0x10, 0x24, 0x42, 0x18 };
 
-/* Two cards that differ in one bit of their UID, and the answer of both to the first anticollision
- * command is there. */
-static void two_cards(unsigned bit)
+/* Puts two cards there that differ in one bit of their UID, and runs until both have answered the
+ * first anticollision command. */
+static void collide_two_cards(unsigned bit)
 {
 	uint8_t other[4];
 
@@ -22,18 +22,19 @@ static void two_cards(unsigned bit)
 	CHECK_EQ(r.frame[1], 0x20);
 }
 
-static void next_question_has_the_bits_before_and_a_choice(void)
+static void next_command_has_the_bits_before_the_collision_and_a_choice(void)
 {
 	for (unsigned bit = 0; bit < 32; bit++) {
 		unsigned known = bit + 1;
 
-		two_cards(bit);
+		collide_two_cards(bit);
 		CHECK_EQ(rig_step(&r), 2);
 		CHECK_EQ(r.frame[0], 0x93);
 		CHECK_EQ(r.frame[1], 0x20 + (known / 8 << 4) + known % 8);
 		for (unsigned i = 0; i < bit; i++)
 			CHECK_EQ(r.frame[2 + i / 8] >> i % 8 & 1, base[i / 8] >> i % 8 & 1);
-		CHECK_EQ(r.frame[2 + bit / 8] >> bit % 8 & 1, 0); /* the first choice, whatever the chip left there */
+		/* the first choice is 0, whatever the chip reads there */
+		CHECK_EQ(r.frame[2 + bit / 8] >> bit % 8 & 1, 0);
 		r.now += 2;
 		rig_poll(&r);
 		CHECK_EQ(r.cards, 1);
@@ -45,13 +46,13 @@ static void next_question_has_the_bits_before_and_a_choice(void)
 }
 
 /* The bits before a collision count only if the chip has them all. */
-static void what_was_not_received_is_not_asked_with(void)
+static void bits_that_were_not_received_are_not_sent_back(void)
 {
 	for (unsigned bit = 0; bit < 32; bit++)
 		for (unsigned level = 0; level < 8; level++) {
 			bool enough = level >= 1 && 8 * level >= bit && level <= 5;
 
-			two_cards(bit);
+			collide_two_cards(bit);
 			r.wrong_level = true;
 			r.level = (uint8_t)level;
 			CHECK_EQ(rig_step(&r), enough ? 2 : 30);
@@ -59,11 +60,11 @@ static void what_was_not_received_is_not_asked_with(void)
 		}
 }
 
-/* Only CollErr means a collision; with any other error CollReg is not looked at. */
+/* Only CollErr means a collision. With any other error the driver ignores CollReg. */
 static void another_error_is_no_collision(void)
 {
 	for (unsigned error = 1; error < 32; error++) {
-		two_cards(4);
+		collide_two_cards(4);
 		r.wrong_error = true;
 		r.error = (uint8_t)error;
 		r.position = 5;
@@ -71,8 +72,8 @@ static void another_error_is_no_collision(void)
 	}
 }
 
-/* Two cards on each side: whichever is chosen collides again, so the next attempt chooses the other
- * side. */
+/* Two cards share each value of the colliding bit, so either choice collides again. The next
+ * attempt makes the other choice. */
 static void choice_alternates(void)
 {
 	rig_start(&r);
@@ -90,7 +91,7 @@ static void choice_alternates(void)
 	}
 }
 
-/* Even after a newcomer that could not be read, the card that was there is selected by its own
+/* Even after a new card that could not be read, the card that lies there is selected by its own
  * UID. */
 static void known_card_is_selected_by_its_own_uid(void)
 {
@@ -116,8 +117,8 @@ int main(void)
 {
 	choice_alternates();
 	known_card_is_selected_by_its_own_uid();
-	next_question_has_the_bits_before_and_a_choice();
-	what_was_not_received_is_not_asked_with();
+	next_command_has_the_bits_before_the_collision_and_a_choice();
+	bits_that_were_not_received_are_not_sent_back();
 	another_error_is_no_collision();
 	return check_end("mfrc522_collisions");
 }

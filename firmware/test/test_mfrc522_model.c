@@ -1,4 +1,4 @@
-/* The model itself: it answers only those who do it right. */
+/* The model itself: it answers only a driver that does everything right. */
 #include "check.h"
 #include "mfrc522_model.h"
 
@@ -49,14 +49,14 @@ static void model_is_strict(void)
 	model_write(&m, 0x15, 0x40);
 	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x01);
 	model_write(&m, 0x14, 0x83);
-	CHECK_EQ(model_reqa(&m, 0) & 0x21, 0x01); /* 8 bits are no REQA */
+	CHECK_EQ(model_reqa(&m, 0) & 0x21, 0x01); /* a REQA has 7 bits, not 8 */
 	CHECK_EQ(m.misuse, 0);
 	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x20);
 	CHECK_EQ(model_read(&m, 0x0A), 2);
 	CHECK_EQ(model_read(&m, 0x09), 0x04);
 	CHECK_EQ(model_read(&m, 0x09), 0x00);
 	CHECK_EQ(m.misuse, 0);
-	model_read(&m, 0x09); /* past the end */
+	model_read(&m, 0x09); /* reads past the end of the FIFO */
 	CHECK_EQ(m.misuse, 1);
 	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x01); /* a card that is READY goes back to IDLE */
 	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x20);
@@ -78,7 +78,7 @@ static void model_is_strict(void)
 }
 
 /* Reserved and read-only bits are written as 0 or as they were, data sheet chapter 9.2. */
-static void model_counts_bits_that_nobody_may_change(void)
+static void model_counts_changes_of_reserved_bits(void)
 {
 	static const struct {
 		uint8_t reg, value;
@@ -120,9 +120,9 @@ static void model_counts_bits_that_nobody_may_change(void)
 	}
 }
 
-/* A command goes on until another is written, StartSend and interrupts stay until they are
- * cleared. */
-static void model_forgets_nothing_by_itself(void)
+/* A command stays active until another is written. StartSend and interrupts stay set until the
+ * driver clears them. */
+static void model_clears_nothing_by_itself(void)
 {
 	static const uint8_t four[4] = { 0x0A, 0x1B, 0x2C, 0x3D };
 	struct mfrc522_model m;
@@ -137,7 +137,7 @@ static void model_forgets_nothing_by_itself(void)
 	model_write(&m, 0x14, 0x83);
 	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x20);
 	CHECK_EQ(model_read(&m, 0x04) & 0x21, 0x20); /* reading clears nothing */
-	model_write(&m, 0x04, 0x80);                 /* nor does marking no bit, or setting one */
+	model_write(&m, 0x04, 0x80);                 /* nor does writing without a marked bit, or setting one */
 	CHECK_EQ(model_read(&m, 0x04) & 0x21, 0x20);
 	CHECK_EQ(m.misuse, 0);
 	model_write(&m, 0x09, 0x26); /* while Transceive is active */
@@ -146,14 +146,14 @@ static void model_forgets_nothing_by_itself(void)
 	model_write(&m, 0x01, 0x00);
 	model_write(&m, 0x09, 0x26);
 	CHECK_EQ(m.misuse, 1);
-	model_write(&m, 0x01, 0x0C); /* with StartSend from before */
+	model_write(&m, 0x01, 0x0C); /* while StartSend is still set */
 	CHECK_EQ(m.misuse, 2);
 }
 
 int main(void)
 {
 	model_is_strict();
-	model_counts_bits_that_nobody_may_change();
-	model_forgets_nothing_by_itself();
+	model_counts_changes_of_reserved_bits();
+	model_clears_nothing_by_itself();
 	return check_end("mfrc522_model");
 }

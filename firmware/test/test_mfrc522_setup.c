@@ -1,5 +1,5 @@
-/* What is written to the chip before it looks for cards, by the data sheet's numbers, and when it
- * counts as dead. */
+/* What the driver writes to the chip before it looks for cards, by the data sheet's numbers, and
+ * when it takes the chip for dead. */
 #include "mfrc522_rig.h"
 
 static struct rig r;
@@ -18,8 +18,8 @@ static void the_registers_are_set_up(void)
 	CHECK_EQ(r.m.reg[0x0e] & 0x80, 0);
 }
 
-/* Clones may differ in what a reset leaves in the registers. */
-static void the_setup_counts_on_no_reset_value(void)
+/* Clones of the chip may have other values in their registers after a reset. */
+static void the_setup_does_not_depend_on_reset_values(void)
 {
 	static const uint8_t regs[] = {0x11, 0x12, 0x13, 0x14, 0x15, 0x26, 0x2a, 0x2b, 0x2c, 0x2d};
 	uint8_t before[sizeof regs];
@@ -40,14 +40,14 @@ static void the_setup_counts_on_no_reset_value(void)
 	CHECK_EQ(r.m.reg[0x0e] & 0x80, 0);
 }
 
-/* What was written is compared before each poll, but not what the chip itself writes and not what
- * is reserved (data sheet, chapter 9.3). */
+/* Before each poll the driver compares the registers with what it wrote, except bits that the chip
+ * itself writes and reserved ones (data sheet, chapter 9.3). */
 static void a_flipped_bit_is_noticed_unless_it_is_the_chips_own(void)
 {
 	static const struct {
 		uint8_t reg, ours, theirs;
 	} all[] = {
-		{0x0e, 0x80, 0x7f}, /* CollReg: where the last collision was */
+		{0x0e, 0x80, 0x7f}, /* CollReg: the rest is where the last collision was */
 		{0x11, 0x23, 0x54}, /* ModeReg: TxWaitRF and CRCPreset; MSBFirst and PolMFin are of no use here */
 		{0x12, 0xf0, 0x07}, /* TxModeReg: TxCRCEn and TxSpeed */
 		{0x13, 0xf4, 0x03}, /* RxModeReg: RxCRCEn, RxSpeed and RxMultiple */
@@ -69,19 +69,19 @@ static void a_flipped_bit_is_noticed_unless_it_is_the_chips_own(void)
 		}
 }
 
-/* As from a wake, when nobody has zeroed the memory. */
-static void the_driver_begins_with_whatever_memory(void)
+/* After a wake nobody has zeroed the memory. */
+static void the_driver_starts_with_any_memory(void)
 {
 	rig_start(&r);
 	memset(&r.d, 0xa5, sizeof r.d);
 	lk_mfrc522_init(&r.d);
 	mfrc522_model_card(&r.m, four, sizeof four);
 	rig_run(&r, 1000);
-	CHECK(is(&r, four, sizeof four));
+	CHECK(read_card_is(&r, four, sizeof four));
 	CHECK_EQ(r.cards, 1);
 }
 
-static void after_five_failures_it_is_dead(void)
+static void after_five_failures_the_chip_counts_as_dead(void)
 {
 	rig_start(&r);
 	mfrc522_model_break(&r.m, MFRC522_MODEL_DEAD);
@@ -96,9 +96,9 @@ static void after_five_failures_it_is_dead(void)
 int main(void)
 {
 	the_registers_are_set_up();
-	the_setup_counts_on_no_reset_value();
+	the_setup_does_not_depend_on_reset_values();
 	a_flipped_bit_is_noticed_unless_it_is_the_chips_own();
-	the_driver_begins_with_whatever_memory();
-	after_five_failures_it_is_dead();
+	the_driver_starts_with_any_memory();
+	after_five_failures_the_chip_counts_as_dead();
 	return check_end("mfrc522_setup");
 }

@@ -3,34 +3,34 @@
 
 static struct rig r;
 
-/* The reset pin, the crystal, the field: then the first card. */
-static void start_takes_its_time_and_no_more(void)
+/* The reset pin, the crystal and the field take their times. Then comes the first card. */
+static void start_waits_as_long_as_needed_and_not_longer(void)
 {
 	uint32_t start;
 
 	rig_start(&r);
 	mfrc522_model_card(&r.m, seven, sizeof seven);
 	start = r.now;
-	CHECK_EQ(rig_step(&r), 10); /* the pin asks for 100 ns */
+	CHECK_EQ(rig_step(&r), 10); /* the data sheet asks for 100 ns */
 	CHECK(r.m.held);
 	r.now += 10;
-	/* The data sheet has no figure for the crystal, only the 38 us that the chip needs after it
-	 * (chapter 8.8). Drivers in use allow 50 ms. */
+	/* The data sheet has no time for the start of the crystal, only the 38 us that the chip needs
+	 * after it (chapter 8.8). Common drivers wait for 50 ms. */
 	CHECK_EQ(rig_step(&r), 50);
 	CHECK(!r.m.held);
 	r.now += 50;
-	/* A card must be ready 5 ms after the field is there (ISO 14443-3, chapter 5): it gets twice
-	 * that. */
+	/* A card must be ready 5 ms after the field is on (ISO 14443-3, chapter 5). The driver waits
+	 * for twice that. */
 	CHECK_EQ(rig_step(&r), 2 * 5);
 	CHECK_EQ(r.m.reg[0x14] & 3, 3);
 	CHECK_EQ(r.m.frames, 0);
 	r.now += 10;
 	rig_poll(&r);
 	CHECK_EQ(r.cards, 1);
-	CHECK(r.read - start <= 100); /* a battery reader has it while the card is still there */
+	CHECK(r.read - start <= 100); /* fast enough for a battery reader that a card woke */
 }
 
-/* Each pause is twice the last, up to 10 s; the first answer begins them anew. */
+/* Each pause is twice as long as the one before, up to 10 s. The first answer resets it. */
 static void pauses_grow_with_the_failures_in_a_row(void)
 {
 	uint32_t pause = 10, wait = 0;
@@ -55,9 +55,8 @@ static void pauses_grow_with_the_failures_in_a_row(void)
 	CHECK_EQ(wait, 20);
 }
 
-/* A frame with its answer, or with the timer, takes less than 5 ms. After 20 ms neither will come
- * any more. */
-static void command_that_does_not_end_is_given_20_ms(void)
+/* A frame ends with its answer or the timer within 5 ms. After 20 ms neither will come. */
+static void command_that_does_not_end_is_abandoned_after_20_ms(void)
 {
 	for (uint32_t ms = 19; ms <= 20; ms++) {
 		rig_start(&r);
@@ -103,7 +102,7 @@ static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, s
 	case SAK_CRC:
 		answer[2] ^= sak;
 		return;
-	case SAK_CONTRARY: /* 04 and its CRC: there is more */
+	case SAK_CONTRARY: /* 04 and its CRC: another level follows */
 		if (sak)
 			memcpy(answer, (const uint8_t[]){ 0x04, 0xDA, 0x17 }, 3);
 		return;
@@ -121,9 +120,9 @@ static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, s
 	}
 }
 
-/* A card that is still on its way is read sooner than after the 100 ms of a poll. But a card that
- * cannot be read must not keep the node busy, which has WiFi to serve. */
-static void card_that_cannot_be_read_is_asked_again_after_30_ms(void)
+/* A card that is still approaching is tried again before the 100 ms of a poll are over. But a card
+ * that cannot be read must not keep the node busy, because the node must serve WiFi. */
+static void card_that_cannot_be_read_is_tried_again_after_30_ms(void)
 {
 	for (enum bad bad = GOOD; bad < BADS; bad++) {
 		uint32_t frames, sent;
@@ -145,20 +144,21 @@ static void card_that_cannot_be_read_is_asked_again_after_30_ms(void)
 		sent = r.sent;
 		r.m.tamper = NULL;
 		r.wrong_level = false;
-		mfrc522_model_card(&r.m, four, sizeof four); /* it lost the field for a moment */
+		mfrc522_model_card(&r.m, four, sizeof four); /* the card lost the field for a moment */
 		rig_poll(&r);
 		CHECK_EQ(r.cards, 1);
 		CHECK_EQ(r.at - sent, 2 + 30);
 	}
 }
 
-/* A card that lies there is halted, so each poll wakes it with WUPA and selects it by its UID. */
+/* A card that lies there has been halted, so each poll wakes it with WUPA and selects it by its
+ * UID. */
 static void card_is_gone_after_three_polls(void)
 {
 	for (uint32_t away = 1; away <= 5; away++) {
 		rig_start(&r);
 		rig_run(&r, 1000);
-		CHECK_EQ(r.wupa, 0); /* nobody was there */
+		CHECK_EQ(r.wupa, 0); /* no card was there */
 		mfrc522_model_card(&r.m, seven, sizeof seven);
 		while (r.cards == 0)
 			rig_poll(&r);
@@ -208,10 +208,10 @@ static void six_thousand_polls_without_a_card_are_enough(void)
 
 int main(void)
 {
-	start_takes_its_time_and_no_more();
+	start_waits_as_long_as_needed_and_not_longer();
 	pauses_grow_with_the_failures_in_a_row();
-	command_that_does_not_end_is_given_20_ms();
-	card_that_cannot_be_read_is_asked_again_after_30_ms();
+	command_that_does_not_end_is_abandoned_after_20_ms();
+	card_that_cannot_be_read_is_tried_again_after_30_ms();
 	card_is_gone_after_three_polls();
 	six_thousand_polls_without_a_card_are_enough();
 	return check_end("mfrc522_times");

@@ -1,33 +1,33 @@
-/* A node's life with its gateway: connect, register, renew, report, and what it does when the
- * gateway does not. */
+/* How a node works with its gateway: connect, register, renew, report, and what it does when the
+ * gateway fails. */
 #include "check.h"
 #include "played_gateway.h"
 
 enum { LATER = 40 }; /* days */
 
-static void a_network_that_was_away_for_weeks_is_used_when_it_is_back(void)
+static void a_network_that_was_down_for_weeks_is_used_when_it_is_back(void)
 {
 	boot(false);
 	board.net = false;
 	for (uint32_t h = 0; h < LATER * 24; h++) {
 		(void)step();
-		fake_pass(&board, 3600000);
+		fake_pass_time(&board, 3600000);
 	}
 	board.net = true;
-	(void)pass(2000);
-	CHECK(sent() && strcmp(path, "/rd") == 0);
+	(void)pass_time(2000);
+	CHECK(take_sent() && strcmp(path, "/rd") == 0);
 }
 
 static void a_session_lasts_for_months(void)
 {
 	boot(true);
-	board.now = UINT32_MAX - 100000; /* the clock comes round soon, and once more later */
+	board.now = UINT32_MAX - 100000; /* the clock wraps soon, and again later */
 	lk_node_init(&node, &board.port, &settings, &counter, &served);
-	online();
+	bring_online();
 	uint32_t renewals = 0, reports = 0, rounds = 0;
 	for (uint64_t gone = 0; gone < (uint64_t)60 * 86400000; rounds++) {
 		uint32_t due = step();
-		if (sent()) {
+		if (take_sent()) {
 			renewals += strcmp(path, "/rd/ab") == 0;
 			reports += strcmp(path, "/report") == 0;
 			answer(LK_COAP_CHANGED, NULL, NULL, 0);
@@ -35,7 +35,7 @@ static void a_session_lasts_for_months(void)
 		}
 		if (rounds % 1001 == 0)
 			lk_node_report(&node, LK_REPORT_HEALTH);
-		fake_pass(&board, due);
+		fake_pass_time(&board, due);
 		gone += due;
 	}
 	CHECK_EQ(node.link.sessions, 1);
@@ -48,54 +48,54 @@ static void a_busy_gateway_is_left_alone_for_a_while(void)
 	unsigned asks = 0;
 
 	boot(true);
-	online();
+	bring_online();
 	lk_node_report(&node, LK_REPORT_CONTACT);
 	for (uint32_t gone = 0; gone < 10000; gone += 5) {
 		(void)step();
-		if (sent()) {
+		if (take_sent()) {
 			asks++;
 			answer(LK_COAP_CODE(4, 29), NULL, NULL, 0);
 		}
-		fake_pass(&board, 5);
+		fake_pass_time(&board, 5);
 	}
 	CHECK(asks >= 3 && asks <= 11);
 	CHECK_EQ(node.link.sessions, 1);
-	for (int i = 0; i < 3000 && !(sent() && strcmp(path, "/report") == 0); i++) {
+	for (int i = 0; i < 3000 && !(take_sent() && strcmp(path, "/report") == 0); i++) {
 		(void)step();
-		fake_pass(&board, 5);
+		fake_pass_time(&board, 5);
 	}
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_is_idle(&node)); /* told at last */
+	CHECK(lk_node_is_idle(&node)); /* the report has been sent */
 }
 
-static void a_busy_gateway_costs_no_session(void)
+static void a_busy_gateway_keeps_its_session(void)
 {
 	boot(true);
-	online();
+	bring_online();
 	struct lk_receipt r;
 	lk_actuator_obey(
 		&actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
-	fake_pass(&board, 25000);
+	fake_pass_time(&board, 25000);
 	lk_actuator_obey(
 		&actuator, &(struct lk_command){.id = 2, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
-	fake_pass(&board, 5000);
+	fake_pass_time(&board, 5000);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
+	CHECK(take_sent() && strcmp(path, "/rd/ab") == 0);
 	answer(LK_COAP_CODE(4, 29), NULL, NULL, 0);
 	(void)step();
 	CHECK(lk_node_is_online(&node));
 	CHECK_EQ(board.level, 100);
-	CHECK(!sent()); /* not at once */
+	CHECK(!take_sent()); /* not at once */
 	CHECK(step() > 0);
-	(void)pass(2000);
-	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
+	(void)pass_time(2000);
+	CHECK(take_sent() && strcmp(path, "/rd/ab") == 0);
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
 	CHECK(lk_node_is_idle(&node));
 }
 
-static void a_door_that_was_open_for_a_moment_is_told(void)
+static void a_door_that_was_open_for_a_moment_is_reported(void)
 {
 	static const char opened[] = "contact" "\x04\xf5", closed[] = "contact" "\x04\xf4";
 
@@ -104,49 +104,49 @@ static void a_door_that_was_open_for_a_moment_is_told(void)
 	lk_node_report(&node, LK_REPORT_CONTACT | LK_REPORT_OPENED);
 	actuator.contact = LK_CONTACT_CLOSED;
 	lk_node_report(&node, LK_REPORT_CONTACT);
-	online();
-	CHECK(sent() && strcmp(path, "/report") == 0);
-	CHECK(in_payload(opened) && in_payload(closed));
+	bring_online();
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
+	CHECK(payload_has(opened) && payload_has(closed));
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	lk_node_report(&node, LK_REPORT_CONTACT);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/report") == 0);
-	CHECK(!in_payload(opened) && in_payload(closed));
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
+	CHECK(!payload_has(opened) && payload_has(closed));
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	actuator.contact = LK_CONTACT_OPEN;
 	lk_node_report(&node, LK_REPORT_CONTACT | LK_REPORT_OPENED);
 	(void)step();
-	CHECK(sent() && in_payload(opened) && !in_payload(closed));
+	CHECK(take_sent() && payload_has(opened) && !payload_has(closed));
 }
 
-static void a_case_that_was_open_for_a_moment_is_told(void)
+static void a_case_that_was_open_for_a_moment_is_reported(void)
 {
 	static const char opened[] = "tamper" "\x04\xf5", closed[] = "tamper" "\x04\xf4";
 
 	boot(false);
-	lk_node_report(&node, LK_REPORT_TAMPER | LK_REPORT_TAMPERED); /* and node.report.tamper is false again */
-	online();
-	CHECK(sent() && in_payload(opened) && in_payload(closed));
+	lk_node_report(&node, LK_REPORT_TAMPER | LK_REPORT_TAMPERED); /* but node.report.tamper is false again */
+	bring_online();
+	CHECK(take_sent() && payload_has(opened) && payload_has(closed));
 }
 
-static void a_report_tells_what_the_board_knows(void)
+static void a_report_has_the_boards_readings(void)
 {
 	uint8_t echo[LK_ECHO_LEN] = {0};
 
 	boot(true);
 	board.voltage = 3300;
 	board.rssi = -60;
-	online();
+	bring_online();
 	lk_node_report(&node, LK_REPORT_HEALTH | LK_REPORT_EXIT);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/report") == 0);
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), LK_FORMAT_SENML_CBOR);
 	take_echo(echo);
 	CHECK(memcmp(echo, node.link.held.echo, sizeof echo) == 0 && node.link.held.len == sizeof echo);
-	CHECK(in_payload("exit\x04\xf5") && in_payload("uptime\x01\x61s\x02"));
-	CHECK(in_payload("supply\x01\x62mV\x02\x19\x0c\xe4") && in_payload("rssi\x01\x63" "dBm\x02\x38\x3b"));
-	/* nobody asked for these */
-	CHECK(!in_payload("contact") && !in_payload("tamper") && !in_payload("boot"));
+	CHECK(payload_has("exit\x04\xf5") && payload_has("uptime\x01\x61s\x02"));
+	CHECK(payload_has("supply\x01\x62mV\x02\x19\x0c\xe4") && payload_has("rssi\x01\x63" "dBm\x02\x38\x3b"));
+	/* these were not to be reported */
+	CHECK(!payload_has("contact") && !payload_has("tamper") && !payload_has("boot"));
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	board.voltage = 0;
 	board.rssi = 0;
@@ -155,52 +155,53 @@ static void a_report_tells_what_the_board_knows(void)
 	lk_held_forget(&node.link.held);
 	lk_node_report(&node, LK_REPORT_HEALTH);
 	(void)step();
-	CHECK(sent() && in_payload("uptime") && !in_payload("supply") && !in_payload("rssi"));
+	CHECK(take_sent() && payload_has("uptime") && !payload_has("supply") && !payload_has("rssi"));
 	CHECK_EQ(option_uint(LK_COAP_ECHO), UINT32_MAX);
 }
 
-/* What the gateway has taken, or has refused for good, is not told again in the next session. */
-static void a_report_is_told_once(void)
+/* What the gateway has accepted, or has refused for good, is not reported again in the next
+ * session. */
+static void a_report_is_sent_once(void)
 {
 	static const uint8_t codes[] = {LK_COAP_CHANGED, LK_COAP_BAD_REQUEST}, reset[] = {0x70, 0x00};
 	uint8_t b[4];
 
 	for (size_t i = 0; i < sizeof codes; i++) {
 		boot(true);
-		online();
+		bring_online();
 		lk_node_report(&node, LK_REPORT_TAMPER);
 		(void)step();
-		CHECK(sent() && strcmp(path, "/report") == 0);
+		CHECK(take_sent() && strcmp(path, "/report") == 0);
 		answer(codes[i], NULL, NULL, 0);
 		(void)step();
 		CHECK(lk_node_is_idle(&node));
 		node.registration.renew = board.now;
 		(void)step();
-		CHECK(sent());
+		CHECK(take_sent());
 		memcpy(b, reset, 2);
 		b[2] = (uint8_t)(asked.mid >> 8);
 		b[3] = (uint8_t)asked.mid;
 		deliver(b, sizeof b); /* which ends the session */
 		(void)step();
-		online();
-		(void)pass(1000);
-		CHECK(node.link.sessions == 2 && !sent() && lk_node_is_idle(&node));
+		bring_online();
+		(void)pass_time(1000);
+		CHECK(node.link.sessions == 2 && !take_sent() && lk_node_is_idle(&node));
 	}
 }
 
-static void a_report_that_may_have_come_late_is_told_again(void)
+static void a_report_that_may_have_arrived_late_is_sent_again(void)
 {
 	boot(true);
-	online();
+	bring_online();
 	lk_node_report(&node, LK_REPORT_TAMPER);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/report") == 0);
-	(void)pass(LK_SCAN_WINDOW); /* the gateway keeps it as late, and nothing follows from it */
-	(void)sent();
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
+	(void)pass_time(LK_SCAN_WINDOW); /* the gateway stores it as late and does not act on it */
+	(void)take_sent();
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	(void)pass(2000);
-	CHECK(sent() && strcmp(path, "/report") == 0 && in_payload("tamper"));
+	(void)pass_time(2000);
+	CHECK(take_sent() && strcmp(path, "/report") == 0 && payload_has("tamper"));
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
 	CHECK(lk_node_is_idle(&node));
@@ -213,70 +214,70 @@ static void all_reports_together_fit(void)
 	node.report.uptime = INT32_MAX;
 	board.voltage = 65000;
 	board.rssi = -128;
-	online();
-	board.now += 590000; /* the age is long as well; no registration comes between */
+	bring_online();
+	board.now += 590000; /* so that the age is long too; no registration is due before */
 	node.registration.renew = board.now + 1000;
 	lk_node_report(&node, UINT8_MAX);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/report") == 0);
-	CHECK(in_payload("exit") && in_payload("boot") && in_payload("rssi"));
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
+	CHECK(payload_has("exit") && payload_has("boot") && payload_has("rssi"));
 }
 
-/* A gateway that is back is not kept waiting for the back-off when there is somebody at the
- * door. */
+/* When somebody is at the door, the node tries the gateway at once instead of waiting for the end
+ * of the back-off. */
 static void a_tap_does_not_wait_for_the_back_off(void)
 {
 	boot(false);
 	board.open_result = LK_EIO;
-	(void)pass(600000);
+	(void)pass_time(600000);
 	board.open_result = 0;
 	node.at = board.now + 60000;
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
-	(void)pass(100);
-	CHECK(sent() && strcmp(path, "/scan") == 0);
-	boot(false); /* nor for the jitter after a wake */
+	(void)pass_time(100);
+	CHECK(take_sent() && strcmp(path, "/scan") == 0);
+	boot(false); /* nor does a tap wait for the jitter after a wake */
 	node.at = board.now + 1000;
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
-	(void)pass(100);
-	CHECK(sent() && strcmp(path, "/scan") == 0);
+	(void)pass_time(100);
+	CHECK(take_sent() && strcmp(path, "/scan") == 0);
 }
 
-static void a_tap_hastens_one_try_only(void)
+static void a_tap_ends_the_back_off_only_once(void)
 {
 	boot(false);
 	board.open_result = LK_EIO;
-	(void)pass(600000);
+	(void)pass_time(600000);
 	board.opens = 0;
 	node.at = board.now + 60000;
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
-	(void)pass(LK_SCAN_WINDOW + 100);
+	(void)pass_time(LK_SCAN_WINDOW + 100);
 	CHECK_EQ(board.opens, 1);
 }
 
-/* A press of the exit button that could not be told for a while is no excuse for a door that opened
- * since. */
-static void an_old_press_of_the_exit_button_is_not_told(void)
+/* A press of the exit button that could not be reported for a while must not explain a door that
+ * opened since. */
+static void an_old_press_of_the_exit_button_is_not_reported(void)
 {
 	boot(true);
 	lk_node_report(&node, LK_REPORT_EXIT | LK_REPORT_CONTACT);
-	online();
-	CHECK(sent() && strcmp(path, "/report") == 0 && in_payload("exit") && in_payload("contact"));
+	bring_online();
+	CHECK(take_sent() && strcmp(path, "/report") == 0 && payload_has("exit") && payload_has("contact"));
 
 	boot(true);
 	board.net = false;
 	lk_node_report(&node, LK_REPORT_EXIT | LK_REPORT_CONTACT);
 	for (int i = 0; i < 300; i++) {
 		(void)step();
-		fake_pass(&board, 50);
+		fake_pass_time(&board, 50);
 	}
 	board.net = true;
-	online();
-	CHECK(sent() && strcmp(path, "/report") == 0 && !in_payload("exit") && in_payload("contact"));
+	bring_online();
+	CHECK(take_sent() && strcmp(path, "/report") == 0 && !payload_has("exit") && payload_has("contact"));
 }
 
-/* Whatever the gateway does not do, the node waits and tries again: never deaf, never in a
- * hurry. */
-static void no_refusal_leaves_the_node_deaf_or_hurried(void)
+/* Whatever the gateway refuses, the node pauses and tries again: it neither gives up nor retries
+ * without a pause. */
+static void after_each_refusal_the_node_pauses_and_tries_again(void)
 {
 	static const uint8_t codes[] = {LK_COAP_CODE(4, 0), LK_COAP_CODE(4, 1), LK_COAP_CODE(4, 3),
 		LK_COAP_CODE(4, 4), LK_COAP_CODE(4, 29), LK_COAP_CODE(5, 3), LK_COAP_CREATED, LK_COAP_CHANGED,
@@ -287,18 +288,18 @@ static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 			unsigned asks = 0, rounds = 0;
 			boot(true);
 			if (how > 0)
-				online();
+				bring_online();
 			if (how > 1)
 				lk_node_report(&node, LK_REPORT_CONTACT);
 			for (uint32_t gone = 0; gone < 600000; rounds++) {
 				uint32_t due = step();
-				if (sent()) {
+				if (take_sent()) {
 					asks++;
 					if (codes[i] != 0)
 						answer(codes[i], NULL, NULL, 0);
 				}
 				due = due > 50 ? 50 : due;
-				fake_pass(&board, due);
+				fake_pass_time(&board, due);
 				gone += due;
 			}
 			CHECK(asks >= 8 && asks < 700);
@@ -306,9 +307,9 @@ static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 		}
 }
 
-/* The gateway's verdict comes on its own, the empty ACK before it was lost, and so is the node's
- * ACK for it. */
-static void a_verdict_on_its_own_is_taken_and_acknowledged(void)
+/* The gateway's verdict is a separate response. Its empty ACK before was lost, and the node's ACK
+ * for the verdict is lost too. */
+static void a_separate_verdict_is_accepted_and_acknowledged(void)
 {
 	uint8_t b[LK_MESSAGE_MAX];
 	struct lk_coap_out o;
@@ -316,10 +317,10 @@ static void a_verdict_on_its_own_is_taken_and_acknowledged(void)
 	int verdict;
 
 	boot(false);
-	online();
+	bring_online();
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
-	CHECK(sent() && strcmp(path, "/scan") == 0);
+	CHECK(take_sent() && strcmp(path, "/scan") == 0);
 	lk_coap_begin(&o, b, sizeof b, LK_COAP_CON, LK_COAP_CHANGED, 0x4444, asked.token, asked.token_len);
 	uint8_t *body = lk_coap_payload(&o, &cap);
 	int len = lk_coap_end(
@@ -327,48 +328,48 @@ static void a_verdict_on_its_own_is_taken_and_acknowledged(void)
 	for (int copy = 0; copy < 3; copy++) {
 		fake_deliver(&board, b, (size_t)len);
 		(void)step();
-		CHECK(sent() && asked.type == LK_COAP_ACK && asked.code == LK_COAP_EMPTY && asked.mid == 0x4444);
+		CHECK(take_sent() && asked.type == LK_COAP_ACK && asked.code == LK_COAP_EMPTY && asked.mid == 0x4444);
 		CHECK(lk_intent_take_verdict(&node.intent, &verdict) == (copy == 0) && verdict == LK_GRANTED);
 	}
-	(void)pass(5000);
-	CHECK(!sent()); /* nothing is repeated */
+	(void)pass_time(5000);
+	CHECK(!take_sent()); /* the request is not retransmitted */
 	b[7]++; /* a token that was never used */
 	fake_deliver(&board, b, (size_t)len);
 	(void)step();
-	CHECK(sent() && asked.type == LK_COAP_RST && asked.mid == 0x4444);
+	CHECK(take_sent() && asked.type == LK_COAP_RST && asked.mid == 0x4444);
 }
 
-static void a_board_without_a_way_out_is_asked_again_and_again(void)
+static void a_socket_that_cannot_be_opened_is_tried_again_and_again(void)
 {
 	boot(false);
 	board.open_result = LK_EIO;
-	unsigned rounds = pass(600000);
+	unsigned rounds = pass_time(600000);
 	CHECK(board.opens >= 8 && board.opens < 60);
 	CHECK(rounds < 20000);
 	board.open_result = LK_EAGAIN;
 	board.opens = 0;
-	(void)pass(120000);
+	(void)pass_time(120000);
 	CHECK(board.opens > 600 && board.opens < 2500);
 	board.open_result = 0;
-	(void)pass(61000);
-	CHECK(sent());
+	(void)pass_time(61000);
+	CHECK(take_sent());
 }
 
-/* Who reads the log learns of each registration that follows a new session, and of no renewal. */
+/* The log has a line for the registration in each new session, but none for a renewal. */
 static void each_session_logs_its_registration(void)
 {
 	unsigned lines = 0;
 
 	boot(false);
-	online();
+	bring_online();
 	clear_recv = LK_ECLOSED;
 	(void)step();
 	clear_recv = 0;
 	CHECK(!lk_node_is_online(&node));
-	online();
+	bring_online();
 	node.registration.renew = board.now;
 	(void)step();
-	CHECK(sent());
+	CHECK(take_sent());
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
 	for (const char *at = board.logged; (at = strstr(at, "registered 90\n")) != NULL; at++)
@@ -399,10 +400,10 @@ static void it_is_idle_when_nothing_is_under_way(void)
 	CHECK(!lk_node_is_idle(&node));
 }
 
-static void it_wants_to_be_called_when_a_request_is_sent_again(void)
+static void it_is_due_when_a_request_is_to_be_retransmitted(void)
 {
 	boot(false);
-	online();
+	bring_online();
 	lk_node_report(&node, LK_REPORT_HEALTH);
 	uint32_t due = step();
 	CHECK(node.link.out.active && due <= lk_exchange_due(&node.link.out, board.now));
@@ -412,23 +413,23 @@ int main(void)
 {
 	a_press_does_not_wait_for_the_back_off();
 	it_is_idle_when_nothing_is_under_way();
-	it_wants_to_be_called_when_a_request_is_sent_again();
+	it_is_due_when_a_request_is_to_be_retransmitted();
 	each_session_logs_its_registration();
-	a_network_that_was_away_for_weeks_is_used_when_it_is_back();
+	a_network_that_was_down_for_weeks_is_used_when_it_is_back();
 	a_session_lasts_for_months();
 	a_busy_gateway_is_left_alone_for_a_while();
-	a_busy_gateway_costs_no_session();
-	a_door_that_was_open_for_a_moment_is_told();
-	a_case_that_was_open_for_a_moment_is_told();
-	a_report_tells_what_the_board_knows();
-	a_report_is_told_once();
-	a_report_that_may_have_come_late_is_told_again();
+	a_busy_gateway_keeps_its_session();
+	a_door_that_was_open_for_a_moment_is_reported();
+	a_case_that_was_open_for_a_moment_is_reported();
+	a_report_has_the_boards_readings();
+	a_report_is_sent_once();
+	a_report_that_may_have_arrived_late_is_sent_again();
 	all_reports_together_fit();
 	a_tap_does_not_wait_for_the_back_off();
-	a_tap_hastens_one_try_only();
-	an_old_press_of_the_exit_button_is_not_told();
-	no_refusal_leaves_the_node_deaf_or_hurried();
-	a_verdict_on_its_own_is_taken_and_acknowledged();
-	a_board_without_a_way_out_is_asked_again_and_again();
+	a_tap_ends_the_back_off_only_once();
+	an_old_press_of_the_exit_button_is_not_reported();
+	after_each_refusal_the_node_pauses_and_tries_again();
+	a_separate_verdict_is_accepted_and_acknowledged();
+	a_socket_that_cannot_be_opened_is_tried_again_and_again();
 	return check_end("node");
 }

@@ -1,26 +1,18 @@
-/* A node that goes on with the association of before its sleep, which the gateway may not have any
- * more. And how a node begins. */
+/* A node that resumes the association of the time before its sleep, which the gateway may have
+ * dropped. And how a node starts. */
 #include "check.h"
 #include "err.h"
 #include "played_gateway.h"
 
 static uint8_t state[8];
 
-static bool logged(const char *line) { return strstr(board.logged, line) != NULL; }
-
-static uint32_t due_after(uint32_t ms)
-{
-	fake_pass(&board, ms);
-	return step();
-}
-
-/* A node with a random number for the moment at which it connects. */
+/* Starts a node with a given random number, which decides when it connects. */
 static void begin(uint16_t number)
 {
 	static uint8_t random[4];
 
 	boot(false);
-	board.now = 0x90000000; /* a clock may stand anywhere */
+	board.now = 0x90000000; /* the clock may start anywhere */
 	random[0] = (uint8_t)number;
 	random[1] = (uint8_t)(number >> 8);
 	board.random = random;
@@ -38,14 +30,14 @@ static void resume(void)
 	memcpy(node.registration.location, "rd/ab", 6);
 	lk_node_resume(&node, state, sizeof state);
 	CHECK_EQ(node.at, board.now);
-	CHECK_EQ(due_after(70), 0); /* at once: somebody holds a card to it */
+	CHECK_EQ(due_after(70), 0); /* at once: somebody holds a card to the reader */
 	CHECK_EQ(board.opens, 1);
 	CHECK_EQ(node.saved_len, 0);
 	for (size_t i = 0; i < sizeof state; i++)
 		CHECK_EQ(state[i], 0);
 }
 
-static void it_goes_on_where_it_was(void)
+static void a_resumed_session_renews_the_registration(void)
 {
 	resume();
 	CHECK_EQ(node.state, LK_NODE_UP);
@@ -55,15 +47,15 @@ static void it_goes_on_where_it_was(void)
 	CHECK(!node.link.proven);
 	CHECK_EQ(node.at, board.now);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/rd/ab") == 0); /* it renews its registration */
+	CHECK(take_sent() && strcmp(path, "/rd/ab") == 0); /* the renewal */
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
 	CHECK(node.link.proven);
 	CHECK(lk_node_is_online(&node));
 }
 
-/* What cannot be resumed is gone, with its registration. */
-static void without_it_a_handshake_is_made(void)
+/* If the association cannot be resumed, it is dropped together with its registration. */
+static void a_node_that_cannot_resume_makes_a_handshake(void)
 {
 	begin(0);
 	clear_resume = LK_ECLOSED;
@@ -81,13 +73,13 @@ static void without_it_a_handshake_is_made(void)
 	CHECK_EQ(node.link.sessions, 1);
 }
 
-static void a_gateway_that_does_not_answer_gets_a_handshake_in_time(void)
+static void a_resumed_session_without_an_answer_is_replaced_in_time(void)
 {
 	for (int acked = 0; acked < 2; acked++) {
 		resume();
 		CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 		CHECK(step() <= 1200);
-		CHECK(sent() && strcmp(path, "/scan") == 0);
+		CHECK(take_sent() && strcmp(path, "/scan") == 0);
 		if (acked)
 			deliver((const uint8_t[]){0x60, 0, (uint8_t)(asked.mid >> 8), (uint8_t)asked.mid}, 4);
 		(void)due_after(1199);
@@ -96,7 +88,7 @@ static void a_gateway_that_does_not_answer_gets_a_handshake_in_time(void)
 		(void)due_after(1);
 		CHECK_EQ(node.state, acked ? LK_NODE_UP : LK_NODE_HANDSHAKE);
 		CHECK_EQ(logged("resumed session is not answered 1200\n"), !acked);
-		CHECK(node.intent.active); /* the tap goes on */
+		CHECK(node.intent.active); /* the tap is kept */
 	}
 }
 
@@ -111,7 +103,7 @@ static void a_node_connects_within_a_second_of_its_start(void)
 	CHECK_EQ(node.link.dtls, &node.pair[0]);
 }
 
-static void a_handshake_is_looked_at_when_it_is_due(void)
+static void the_node_is_due_when_its_handshake_is(void)
 {
 	begin(0);
 	clear_handshake = LK_EAGAIN;
@@ -124,8 +116,8 @@ static void a_handshake_is_looked_at_when_it_is_due(void)
 	CHECK_EQ(node.at - board.now, 500);
 }
 
-/* Without memory for one it is tried again after a pause. */
-static void a_handshake_that_cannot_begin_is_a_lost_session(void)
+/* Without memory for a handshake the node tries again after a pause. */
+static void a_handshake_that_cannot_begin_counts_as_a_lost_session(void)
 {
 	begin(0);
 	clear_open = LK_ENOMEM;
@@ -140,7 +132,7 @@ static void a_hint_just_after_the_start_is_followed(void)
 {
 	for (uint32_t ms = 0; ms <= 6000; ms += 6000) {
 		begin(0);
-		online();
+		bring_online();
 		(void)due_after(ms);
 		node.link.dtls->hinted = true;
 		(void)step();
@@ -148,81 +140,81 @@ static void a_hint_just_after_the_start_is_followed(void)
 	}
 }
 
-/* A gateway that floods the node does not keep it from its button and its watchdog. */
-static void a_step_takes_a_few_messages(void)
+/* A gateway that floods the node must not keep it from its button and its watchdog. */
+static void a_step_reads_only_a_few_messages(void)
 {
 	begin(0);
-	online();
+	bring_online();
 	for (int i = 0; i < 20; i++)
 		fake_deliver(&board, (const uint8_t[]){0x50, 0, 0, (uint8_t)i}, 4);
 	(void)step();
-	CHECK(board.inboxes >= 10 && board.inboxes <= 14);
+	CHECK(board.inbox_n >= 10 && board.inbox_n <= 14);
 }
 
-static void what_is_not_understood_is_reset_if_it_asks_for_an_answer(void)
+static void a_malformed_confirmable_message_is_answered_with_a_reset(void)
 {
 	begin(0);
-	online();
-	(void)sent();
+	bring_online();
+	(void)take_sent();
 	deliver((const uint8_t[]){0x49, 1, 0x12, 0x34}, 4); /* a token of nine bytes */
 	(void)step();
-	CHECK(sent());
+	CHECK(take_sent());
 	CHECK(asked.type == LK_COAP_RST && asked.mid == 0x1234 && asked.code == LK_COAP_EMPTY);
 	deliver((const uint8_t[]){0x59, 1, 0x12, 0x35}, 4);
 	(void)step();
-	CHECK(!sent());
-	/* an unknown method is understood */
-	CHECK_EQ(request(&(struct request){.method = 17}), LK_COAP_NOT_FOUND);
+	CHECK(!take_sent());
+	/* a message with an unknown method is not malformed */
+	CHECK_EQ(send_request(&(struct request){.method = 17}), LK_COAP_NOT_FOUND);
 }
 
-/* A tap does not wait for a report that is under way, which is told again after it. */
+/* A tap does not wait for a report that is under way. The report is sent again after it. */
 static void a_tap_goes_before_a_report(void)
 {
 	begin(0);
-	online();
+	bring_online();
 	lk_node_report(&node, LK_REPORT_HEALTH);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/report") == 0);
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
-	CHECK(sent() && strcmp(path, "/scan") == 0);
+	CHECK(take_sent() && strcmp(path, "/scan") == 0);
 	CHECK_EQ(node.report.sending, 0);
 	CHECK_EQ(node.report.wanted, LK_REPORT_HEALTH);
 	(void)step();
-	CHECK(!sent()); /* once */
+	CHECK(!take_sent()); /* only once */
 	answer_verdict(LK_GRANTED, 1);
 	(void)step();
 	CHECK(!node.intent.active);
-	CHECK(sent() && strcmp(path, "/report") == 0);
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
 }
 
-/* Nor is the answer to a registration that was under way taken for a verdict. */
-static void an_answer_is_for_what_was_asked(void)
+/* The answer to a registration that was under way is not taken for a verdict. */
+static void an_answer_belongs_to_its_request(void)
 {
 	begin(0);
-	online();
+	bring_online();
 	node.registration.renew = board.now;
 	(void)step();
-	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
+	CHECK(take_sent() && strcmp(path, "/rd/ab") == 0);
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
 	CHECK(node.intent.active);
-	CHECK(sent() && strcmp(path, "/scan") == 0);
+	CHECK(take_sent() && strcmp(path, "/scan") == 0);
 }
 
-/* The gateway says goodbye: what was under way goes on in the next session. */
-static void a_session_leaves_nothing_behind(void)
+/* The gateway closes the session. What was under way continues in the next one. */
+static void nothing_of_an_old_session_is_left_in_the_next(void)
 {
 	int32_t age;
 
 	begin(0);
-	online();
+	bring_online();
 	CHECK(lk_held_find_age(&node.link.held, board.now, board.now, &age) > 0);
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
 	CHECK(node.intent.sent && node.link.out.active);
-	node.at = board.now + 0x7fffffff; /* so that it does not connect within this step */
+	node.at = board.now + 0x7fffffff; /* so that the node does not connect in this step */
 	clear_recv = LK_ECLOSED;
 	(void)step();
 	clear_recv = 0;
@@ -235,11 +227,11 @@ static void a_session_leaves_nothing_behind(void)
 	uint32_t pause = node.pause;
 	for (int i = 0; i < 40; i++)
 		(void)due_after(100);
-	CHECK(!node.intent.active); /* its time is over */
-	CHECK_EQ(node.pause, pause); /* and no session was lost by that */
+	CHECK(!node.intent.active); /* its time has run out */
+	CHECK_EQ(node.pause, pause); /* which does not count as a lost session */
 }
 
-/* A session begins with its handshake's end, and with a message ID by chance. */
+/* A session begins when its handshake ends, with a random message ID. */
 static void a_session_begins_with_its_handshake(void)
 {
 	static const uint8_t random[4] = {0x34, 0x12};
@@ -258,13 +250,13 @@ static void a_session_begins_with_its_handshake(void)
 	CHECK_EQ(node.link.out.mid, 0x1234);
 }
 
-static void a_refused_tap_is_no_refused_report(void)
+static void a_refused_tap_is_not_logged_as_a_refused_report(void)
 {
 	begin(0);
-	online();
+	bring_online();
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
-	CHECK(sent());
+	CHECK(take_sent());
 	answer(LK_COAP_CODE(4, 3), NULL, NULL, 0);
 	(void)step();
 	CHECK(!node.intent.active);
@@ -272,15 +264,15 @@ static void a_refused_tap_is_no_refused_report(void)
 	CHECK(!logged("report refused"));
 }
 
-/* What is so old that the clock has come round since looks new again. */
-static void no_echo_outlives_the_clock(void)
+/* An Echo so old that the clock has wrapped since must not look new. */
+static void no_echo_is_new_again_after_the_clock_wrapped(void)
 {
 	uint8_t echo[LK_ECHO_LEN] = {0};
 	int32_t age;
 
 	boot(true);
-	online();
-	CHECK_EQ(act(LK_COAP_GET, NULL, NULL), LK_COAP_CONTENT);
+	bring_online();
+	CHECK_EQ(request_act(LK_COAP_GET, NULL, NULL), LK_COAP_CONTENT);
 	take_echo(echo);
 	for (uint64_t gone = 0; gone < (uint64_t)1 << 32; gone += 1 << 22) {
 		node.registration.renew = board.now + (1 << 30);
@@ -288,7 +280,7 @@ static void no_echo_outlives_the_clock(void)
 	}
 	CHECK_EQ(lk_held_find_age(&node.link.held, board.now, board.now, &age), 0);
 	struct lk_command c = {.id = 1, .action = LK_UNLOCK};
-	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED);
+	CHECK_EQ(request_act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED);
 	CHECK_EQ(board.level, 0);
 }
 
@@ -296,15 +288,15 @@ static int (*receive)(void *, uint8_t *, size_t);
 
 static int slow_receive(void *ctx, uint8_t *b, size_t cap)
 {
-	fake_pass(&board, 5);
+	fake_pass_time(&board, 5);
 	return receive(ctx, b, cap);
 }
 
-/* Time passes while messages are taken, too. */
-static void a_tap_ends_in_time_whatever_is_received(void)
+/* Time passes while the node reads messages, too. */
+static void a_tap_ends_in_time_whatever_the_node_receives(void)
 {
 	begin(0);
-	online();
+	bring_online();
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
 	(void)due_after(2997);
@@ -315,26 +307,26 @@ static void a_tap_ends_in_time_whatever_is_received(void)
 	CHECK(!node.intent.active);
 }
 
-static void an_answer_on_its_own_is_acknowledged_once(void)
+static void a_separate_answer_is_acknowledged_once(void)
 {
 	uint8_t b[32];
 	struct lk_coap_out o;
 
 	begin(0);
-	online();
+	bring_online();
 	lk_node_report(&node, LK_REPORT_HEALTH);
 	(void)step();
-	CHECK(sent());
+	CHECK(take_sent());
 	unsigned before = board.sent_total;
 	lk_coap_begin(&o, b, sizeof b, LK_COAP_CON, LK_COAP_CHANGED, 0x4321, asked.token, asked.token_len);
 	deliver(b, (size_t)lk_coap_end(&o, 0));
 	(void)step();
 	CHECK_EQ(board.sent_total, before + 1);
-	CHECK(sent() && asked.type == LK_COAP_ACK && asked.mid == 0x4321);
+	CHECK(take_sent() && asked.type == LK_COAP_ACK && asked.mid == 0x4321);
 }
 
-/* A path with a NUL in it would be another path here. */
-static void a_path_with_a_nul_is_no_registration(void)
+/* C would read a path with a NUL in it as a shorter path. */
+static void a_path_with_a_nul_is_refused_as_a_registration(void)
 {
 	static const char *const paths[] = {"a\0b", "a\1b"};
 	uint8_t b[64];
@@ -342,7 +334,7 @@ static void a_path_with_a_nul_is_no_registration(void)
 
 	for (int i = 0; i < 2; i++) {
 		begin(0);
-		for (int k = 0; k < 100 && !sent(); k++)
+		for (int k = 0; k < 100 && !take_sent(); k++)
 			(void)step();
 		lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, LK_COAP_CREATED, asked.mid, asked.token, asked.token_len);
 		lk_coap_option(&o, LK_COAP_LOCATION_PATH, (const uint8_t *)paths[i], 3);
@@ -351,37 +343,37 @@ static void a_path_with_a_nul_is_no_registration(void)
 		CHECK_EQ(lk_node_is_online(&node), i == 1);
 	}
 	begin(0);
-	for (int k = 0; k < 100 && !sent(); k++)
+	for (int k = 0; k < 100 && !take_sent(); k++)
 		(void)step();
 	answer(LK_COAP_CREATED, "r", NULL, 0);
 	(void)step();
 	node.registration.renew = board.now;
 	(void)step();
-	CHECK(sent() && strcmp(path, "/r") == 0);
+	CHECK(take_sent() && strcmp(path, "/r") == 0);
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_is_online(&node)); /* one character is a path */
+	CHECK(lk_node_is_online(&node)); /* one character is enough for a path */
 }
 
 int main(void)
 {
 	a_tap_goes_before_a_report();
-	an_answer_is_for_what_was_asked();
-	a_session_leaves_nothing_behind();
+	an_answer_belongs_to_its_request();
+	nothing_of_an_old_session_is_left_in_the_next();
 	a_session_begins_with_its_handshake();
-	a_refused_tap_is_no_refused_report();
-	a_tap_ends_in_time_whatever_is_received();
-	no_echo_outlives_the_clock();
-	an_answer_on_its_own_is_acknowledged_once();
-	a_path_with_a_nul_is_no_registration();
-	it_goes_on_where_it_was();
-	without_it_a_handshake_is_made();
-	a_gateway_that_does_not_answer_gets_a_handshake_in_time();
+	a_refused_tap_is_not_logged_as_a_refused_report();
+	a_tap_ends_in_time_whatever_the_node_receives();
+	no_echo_is_new_again_after_the_clock_wrapped();
+	a_separate_answer_is_acknowledged_once();
+	a_path_with_a_nul_is_refused_as_a_registration();
+	a_resumed_session_renews_the_registration();
+	a_node_that_cannot_resume_makes_a_handshake();
+	a_resumed_session_without_an_answer_is_replaced_in_time();
 	a_node_connects_within_a_second_of_its_start();
-	a_handshake_is_looked_at_when_it_is_due();
-	a_handshake_that_cannot_begin_is_a_lost_session();
+	the_node_is_due_when_its_handshake_is();
+	a_handshake_that_cannot_begin_counts_as_a_lost_session();
 	a_hint_just_after_the_start_is_followed();
-	a_step_takes_a_few_messages();
-	what_is_not_understood_is_reset_if_it_asks_for_an_answer();
+	a_step_reads_only_a_few_messages();
+	a_malformed_confirmable_message_is_answered_with_a_reset();
 	return check_end("node_resumed");
 }

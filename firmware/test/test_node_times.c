@@ -1,29 +1,20 @@
-/* A node's life with its gateway, to the millisecond: what it waits for and for how long, and what
- * it says when it registers. */
+/* A node's times with its gateway, to the millisecond: how long it waits for what, and what it
+ * writes into its registration. */
 #include "check.h"
 #include "err.h"
 #include "played_gateway.h"
 
-static bool logged(const char *line) { return strstr(board.logged, line) != NULL; }
-
-/* Lets ms pass at once and returns what the node would wait then. */
-static uint32_t due_after(uint32_t ms)
-{
-	fake_pass(&board, ms);
-	return step();
-}
-
-/* A node that is up and registered, with no luck in its random numbers: every jitter is 0. */
+/* Brings a node online without random numbers, so that every jitter is 0. */
 static void begin(bool lock)
 {
 	boot(lock);
 	board.now = 5000;
 	board.random_fails = true;
 	lk_node_init(&node, &board.port, &settings, &counter, lock ? &served : NULL);
-	online();
+	bring_online();
 }
 
-static void while_there_is_no_network_it_looks_every_50_ms(void)
+static void without_a_network_it_looks_for_one_every_50_ms(void)
 {
 	boot(false);
 	board.random_fails = true;
@@ -32,7 +23,7 @@ static void while_there_is_no_network_it_looks_every_50_ms(void)
 	for (int i = 0; i < 10; i++) {
 		CHECK_EQ(step(), 50);
 		CHECK_EQ(due_after(20), 30);
-		fake_pass(&board, 30);
+		fake_pass_time(&board, 30);
 	}
 	board.net = true;
 	CHECK_EQ(step(), 0);
@@ -43,8 +34,8 @@ static void while_there_is_no_network_it_looks_every_50_ms(void)
 	CHECK_EQ(node.state, LK_NODE_UP);
 }
 
-/* The name of the gateway is not known yet. */
-static void a_name_is_asked_for_every_50_ms(void)
+/* While the gateway's name is not resolved yet, udp_open returns LK_EAGAIN. */
+static void the_gateways_name_is_tried_every_50_ms(void)
 {
 	boot(false);
 	board.random_fails = true;
@@ -56,9 +47,9 @@ static void a_name_is_asked_for_every_50_ms(void)
 		CHECK_EQ(step(), 50);
 		CHECK_EQ(due_after(49), 1);
 		CHECK_EQ(board.opens, i);
-		fake_pass(&board, 1);
+		fake_pass_time(&board, 1);
 	}
-	CHECK_EQ(node.pause, 1000); /* that is no failure */
+	CHECK_EQ(node.pause, 1000); /* this does not count as a failure */
 }
 
 static void the_pause_doubles_up_to_a_minute(void)
@@ -77,13 +68,13 @@ static void the_pause_doubles_up_to_a_minute(void)
 		CHECK_EQ(step(), pauses[i]);
 		CHECK_EQ(due_after(pauses[i] - 1), 1);
 		CHECK_EQ(board.opens, i + 1);
-		fake_pass(&board, 1);
+		fake_pass_time(&board, 1);
 	}
 	CHECK(logged(text));
 }
 
-/* Has the network take nothing any more. */
-static void lose_it(void)
+/* Makes sending fail, so that the node loses its session. */
+static void lose_session(void)
 {
 	board.send_result = LK_EIO;
 	lk_node_report(&node, LK_REPORT_HEALTH);
@@ -91,7 +82,7 @@ static void lose_it(void)
 	CHECK_EQ(node.state, LK_NODE_WAITING);
 }
 
-static void after_a_loss_it_is_called_in_time_to_connect(void)
+static void after_a_loss_it_is_due_in_time_to_connect(void)
 {
 	begin(false);
 	node.registration.renew = board.now + 100000;
@@ -103,21 +94,21 @@ static void after_a_loss_it_is_called_in_time_to_connect(void)
 	CHECK_EQ(step(), node.at - board.now);
 }
 
-static void after_a_good_session_the_pause_begins_anew(void)
+static void after_a_session_of_a_minute_the_pause_starts_short_again(void)
 {
 	for (uint32_t ms = 59999; ms <= 60001; ms++) {
 		begin(false);
 		node.pause = 8000;
 		node.registration.renew = board.now + 100000;
 		(void)due_after(ms - (board.now - node.at));
-		lose_it();
+		lose_session();
 		CHECK_EQ(node.pause, ms > 60000 ? 1000 : 16000);
 		CHECK_EQ(node.at - board.now, 4000);
-		CHECK(node.report.wanted & LK_REPORT_HEALTH); /* it was not told */
+		CHECK(node.report.wanted & LK_REPORT_HEALTH); /* the report is still to be sent */
 	}
 }
 
-static void a_registration_and_a_report_have_6_s(void)
+static void a_registration_and_a_report_wait_6_s_for_an_answer(void)
 {
 	for (int report = 0; report < 2; report++) {
 		begin(false);
@@ -125,8 +116,8 @@ static void a_registration_and_a_report_have_6_s(void)
 		if (report)
 			lk_node_report(&node, LK_REPORT_HEALTH);
 		(void)step();
-		CHECK(sent());
-		fake_pass(&board, 5900);
+		CHECK(take_sent());
+		fake_pass_time(&board, 5900);
 		while (step() == 0)
 			;
 		CHECK_EQ(step(), 100);
@@ -139,7 +130,7 @@ static void a_registration_and_a_report_have_6_s(void)
 	}
 }
 
-static bool query(const char *text)
+static bool has_query(const char *text)
 {
 	struct lk_coap_option o = {0};
 
@@ -149,7 +140,7 @@ static bool query(const char *text)
 	return false;
 }
 
-static unsigned queries(void)
+static unsigned count_queries(void)
 {
 	struct lk_coap_option o = {0};
 	unsigned n = 0;
@@ -159,15 +150,15 @@ static unsigned queries(void)
 	return n;
 }
 
-/* Asks for the registration that is sent next. */
-static void registering(bool lock, const char *device, uint32_t lifetime)
+/* Lets a node send its registration, which is then in asked. */
+static void begin_registration(bool lock, const char *device, uint32_t lifetime)
 {
 	boot(lock);
 	snprintf(settings.device, sizeof settings.device, "%s", device);
 	node.registration.lifetime = lifetime;
-	for (int i = 0; i < 100 && !sent(); i++) {
+	for (int i = 0; i < 100 && !take_sent(); i++) {
 		uint32_t due = step();
-		fake_pass(&board, due > 50 ? 50 : due);
+		fake_pass_time(&board, due > 50 ? 50 : due);
 	}
 	CHECK(strcmp(path, "/rd") == 0);
 }
@@ -176,33 +167,33 @@ static void a_registration_says_what_the_node_is(void)
 {
 	char longest[sizeof settings.device], ep[3 + sizeof longest];
 
-	registering(true, "porch", LK_LIFETIME);
-	CHECK(query("lt=00090") && query("ep=porch"));
-	CHECK_EQ(queries(), 2);
+	begin_registration(true, "porch", LK_LIFETIME);
+	CHECK(has_query("lt=00090") && has_query("ep=porch"));
+	CHECK_EQ(count_queries(), 2);
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), LK_FORMAT_LINKS);
-	CHECK(in_payload("</act>"));
+	CHECK(payload_has("</act>"));
 	answer(LK_COAP_CREATED, "rd/ab", NULL, 0);
 	(void)step();
 	CHECK(logged("registered 90\n"));
 	node.registration.renew = board.now;
 	(void)step();
-	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
-	CHECK(query("lt=00090"));
+	CHECK(take_sent() && strcmp(path, "/rd/ab") == 0);
+	CHECK(has_query("lt=00090"));
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), UINT32_MAX);
-	CHECK_EQ(asked.payload_len, 0); /* what it does not say stays */
+	CHECK_EQ(asked.payload_len, 0); /* the gateway keeps what a renewal does not repeat */
 
-	registering(false, "", LK_LIFETIME_ASLEEP);
-	CHECK(query("lt=14400"));
-	CHECK_EQ(queries(), 1);
+	begin_registration(false, "", LK_LIFETIME_ASLEEP);
+	CHECK(has_query("lt=14400"));
+	CHECK_EQ(count_queries(), 1);
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), UINT32_MAX);
 	CHECK_EQ(asked.payload_len, 0);
-	registering(false, "x", 98765);
-	CHECK(query("lt=98765") && query("ep=x"));
+	begin_registration(false, "x", 98765);
+	CHECK(has_query("lt=98765") && has_query("ep=x"));
 	memset(longest, 'd', sizeof longest - 1);
 	longest[sizeof longest - 1] = 0;
-	registering(false, longest, LK_LIFETIME);
+	begin_registration(false, longest, LK_LIFETIME);
 	snprintf(ep, sizeof ep, "ep=%s", longest);
-	CHECK(query(ep));
+	CHECK(has_query(ep));
 }
 
 static void its_registration_is_renewed_after_a_third(void)
@@ -210,7 +201,7 @@ static void its_registration_is_renewed_after_a_third(void)
 	static const uint8_t most[4] = {2999 & 0xff, 2999 >> 8}, over[4] = {3000 & 0xff, 3000 >> 8};
 
 	for (int how = 0; how < 3; how++) {
-		registering(false, "", LK_LIFETIME);
+		begin_registration(false, "", LK_LIFETIME);
 		board.random_fails = how == 0;
 		board.random = how == 1 ? most : over;
 		board.random_n = how == 0 ? 0 : 4;
@@ -221,7 +212,7 @@ static void its_registration_is_renewed_after_a_third(void)
 	}
 }
 
-static void a_path_that_is_too_long_is_no_registration(void)
+static void a_registration_with_a_path_that_is_too_long_is_refused(void)
 {
 	static const struct {
 		const char *location;
@@ -231,48 +222,48 @@ static void a_path_that_is_too_long_is_no_registration(void)
 		{"345678901234567890123456/rd", false}, {"rd/345678901234567890123456/a", false}};
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-		registering(false, "", LK_LIFETIME);
+		begin_registration(false, "", LK_LIFETIME);
 		answer(LK_COAP_CREATED, all[i].location, NULL, 0);
 		(void)step();
 		CHECK_EQ(lk_node_is_online(&node), all[i].good);
 		CHECK(!all[i].good || strcmp(node.registration.location, all[i].location) == 0);
 		CHECK_EQ(logged("registration refused, code 65\n"), !all[i].good);
 	}
-	registering(false, "", LK_LIFETIME);
+	begin_registration(false, "", LK_LIFETIME);
 	answer(LK_COAP_CREATED, NULL, NULL, 0);
 	(void)step();
 	CHECK(!lk_node_is_online(&node));
 }
 
-static void a_gateway_that_forgot_the_node_gets_all_again(void)
+static void a_gateway_that_forgot_the_node_gets_a_full_registration(void)
 {
 	begin(true);
 	node.registration.renew = board.now;
 	(void)step();
-	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
+	CHECK(take_sent() && strcmp(path, "/rd/ab") == 0);
 	answer(LK_COAP_NOT_FOUND, NULL, NULL, 0);
 	(void)step();
-	CHECK(sent() && strcmp(path, "/rd") == 0);
-	CHECK(in_payload("</act>"));
+	CHECK(take_sent() && strcmp(path, "/rd") == 0);
+	CHECK(payload_has("</act>"));
 	CHECK_EQ(node.link.sessions, 1);
 	CHECK(!lk_node_is_online(&node));
 }
 
-static void a_busy_gateway_has_a_second(void)
+static void a_busy_gateway_is_asked_again_after_a_second(void)
 {
 	begin(false);
 	lk_node_report(&node, LK_REPORT_HEALTH);
 	(void)step();
-	CHECK(sent());
+	CHECK(take_sent());
 	answer(LK_COAP_UNAVAILABLE, NULL, NULL, 0);
 	CHECK_EQ(step(), 1000);
 	CHECK_EQ(due_after(999), 1);
-	CHECK(!sent());
+	CHECK(!take_sent());
 	(void)due_after(1);
-	CHECK(sent() && strcmp(path, "/report") == 0);
+	CHECK(take_sent() && strcmp(path, "/report") == 0);
 }
 
-static void a_press_of_the_exit_button_counts_for_10_s(void)
+static void a_press_of_the_exit_button_is_reported_for_10_s(void)
 {
 	for (uint32_t ms = 9999; ms <= 10000; ms++) {
 		begin(true);
@@ -298,7 +289,8 @@ static void the_seconds_are_counted(void)
 	CHECK_EQ(node.report.second, at + 6000);
 }
 
-/* The scan's window ends; whether the session is trusted on depends on how long the gateway had. */
+/* When the scan's window ends without an answer, the session is kept only if the gateway had less
+ * than half of it. */
 static void a_gateway_that_is_silent_for_half_the_window_loses_the_session(void)
 {
 	for (uint32_t late = 1500; late <= 1501; late++) {
@@ -306,7 +298,7 @@ static void a_gateway_that_is_silent_for_half_the_window_loses_the_session(void)
 		node.registration.renew = board.now + 100000;
 		CHECK(lk_node_scan(&node, uid, sizeof uid, board.now - late));
 		(void)step();
-		CHECK(sent() && strcmp(path, "/scan") == 0);
+		CHECK(take_sent() && strcmp(path, "/scan") == 0);
 		while (board.now - node.intent.at < 2999)
 			CHECK(due_after(1) <= 3000 - (board.now - node.intent.at));
 		CHECK(node.intent.active);
@@ -318,18 +310,18 @@ static void a_gateway_that_is_silent_for_half_the_window_loses_the_session(void)
 
 int main(void)
 {
-	while_there_is_no_network_it_looks_every_50_ms();
-	a_name_is_asked_for_every_50_ms();
+	without_a_network_it_looks_for_one_every_50_ms();
+	the_gateways_name_is_tried_every_50_ms();
 	the_pause_doubles_up_to_a_minute();
-	after_a_loss_it_is_called_in_time_to_connect();
-	after_a_good_session_the_pause_begins_anew();
-	a_registration_and_a_report_have_6_s();
+	after_a_loss_it_is_due_in_time_to_connect();
+	after_a_session_of_a_minute_the_pause_starts_short_again();
+	a_registration_and_a_report_wait_6_s_for_an_answer();
 	a_registration_says_what_the_node_is();
 	its_registration_is_renewed_after_a_third();
-	a_path_that_is_too_long_is_no_registration();
-	a_gateway_that_forgot_the_node_gets_all_again();
-	a_busy_gateway_has_a_second();
-	a_press_of_the_exit_button_counts_for_10_s();
+	a_registration_with_a_path_that_is_too_long_is_refused();
+	a_gateway_that_forgot_the_node_gets_a_full_registration();
+	a_busy_gateway_is_asked_again_after_a_second();
+	a_press_of_the_exit_button_is_reported_for_10_s();
 	the_seconds_are_counted();
 	a_gateway_that_is_silent_for_half_the_window_loses_the_session();
 	return check_end("node_times");

@@ -1,5 +1,5 @@
-/* What a node says when it refuses what the gateway asks: the option or the member that was wrong
- * (RFC 7252 §5.5.2). */
+/* The text of a refusal: when a node refuses a request, it names the option or the member that was
+ * wrong (RFC 7252 §5.5.2). */
 #include <stdlib.h>
 
 #include "act.h"
@@ -20,7 +20,8 @@ struct option {
 	const char *value;
 };
 
-/* Asks a lock, or a reader, and compares what it answers: a refusal with that code and text. */
+/* Sends a request to a lock or a reader, and checks that the answer refuses it with that code and
+ * text. */
 static void refuses(bool lock, uint8_t method, const struct option *options, const char *body, size_t n,
 	uint8_t code, const char *why)
 {
@@ -50,7 +51,7 @@ static void refuses(bool lock, uint8_t method, const struct option *options, con
 	}
 	struct lk_coap_option f = {0};
 	while (lk_coap_next(&a, &f))
-		CHECK(f.number != LK_COAP_CONTENT_FORMAT); /* a diagnostic payload has none */
+		CHECK(f.number != LK_COAP_CONTENT_FORMAT); /* a diagnostic payload has no Content-Format */
 	CHECK_EQ(board.level, 0);
 }
 
@@ -91,19 +92,19 @@ static void a_refused_command_names_its_member(void)
 	COMMAND("\xa3\x04\x01\x08\x01\x09\x00", LK_COAP_BAD_REQUEST, "key 9");
 	COMMAND("\xa3\x04\x02\x08\x01\x09\x01", LK_COAP_BAD_REQUEST, "key 9");
 	COMMAND("\xa3\x04\x01\x05\x01\x08\x01", LK_COAP_BAD_REQUEST, "key 5");
-	COMMAND("\xa3\x04\x01\x08\x01\x0e\x01", LK_COAP_BAD_REQUEST, "key 14"); /* not known */
+	COMMAND("\xa3\x04\x01\x08\x01\x0e\x01", LK_COAP_BAD_REQUEST, "key 14"); /* unknown */
 	COMMAND("\xa3\x04\x01\x08\x01\x0a\x01", LK_COAP_BAD_REQUEST, "key 10");
 	COMMAND("\xa3\x04\x01\x08\x01\x18\x28\x01", LK_COAP_BAD_REQUEST, "key 40");
 	COMMAND("\xa3\x04\x01\x08\x01\x18\x64\x01", LK_COAP_BAD_REQUEST, "key 100");
 	COMMAND("\xa3\x04\x01\x08\x01\x18\xff\x01", LK_COAP_BAD_REQUEST, "key 255");
 	COMMAND("\xa3\x04\x01\x08\x01\x19\x01\x00\x01", LK_COAP_BAD_REQUEST, "payload");
-	COMMAND("\xa2\x04\x03\x08\x01", LK_COAP_BAD_REQUEST, "action"); /* on, of a lock */
+	COMMAND("\xa2\x04\x03\x08\x01", LK_COAP_BAD_REQUEST, "action"); /* on, for a lock */
 	COMMAND("\xa3\x03\x1a\x00\x09\x2b\xa9\x04\x01\x08\x01", LK_COAP_BAD_REQUEST, "age"); /* 601001 */
 	COMMAND("\xa2\x04\x01\x08\x01", LK_COAP_UNAUTHORIZED, "Echo");
 }
 
-/* The key at which a command is not one, from a copy of its exact size, so that a read behind it is
- * seen. */
+/* Returns the key at which a command is malformed. It parses a copy of the exact size, so that the
+ * sanitizer sees a read past the end. */
 static uint8_t fault(const char *b, size_t n)
 {
 	uint8_t *copy = malloc(n + (n == 0));
@@ -116,17 +117,17 @@ static uint8_t fault(const char *b, size_t n)
 	return key;
 }
 
-static void a_fault_is_at_the_key_where_it_is(void)
+static void a_fault_names_the_key_of_the_wrong_member(void)
 {
 	static const char unlock[] = "\xa3\x04\x01\x08\x01\x09\x19\x01\xf4"; /* for 500 ms */
-	/* by the bytes that are left */
+	/* the key of the fault for each number of bytes that are left */
 	static const uint8_t cut[sizeof unlock - 1] = {0, 4, 4, 8, 8, 0, 9, 9, 9};
 
 	for (size_t n = 0; n < sizeof cut; n++)
 		CHECK_EQ(fault(unlock, n), cut[n]);
-	/* the members are right, their number is not */
+	/* each member is right, but not their number */
 	CHECK_EQ(fault("\xa3\x04\x01\x08\x01", 5), 0);
-	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x41\x00", 7), 0);         /* a key that is no number */
+	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x41\x00", 7), 0);         /* a key that is not a number */
 	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x1f", 6), 0);
 	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x18\xff\x01", 8), 255);
 	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x19\x01\x01\x01", 9), 0); /* 257 is not key 1 */
@@ -136,6 +137,6 @@ int main(void)
 {
 	a_refused_request_names_its_option();
 	a_refused_command_names_its_member();
-	a_fault_is_at_the_key_where_it_is();
+	a_fault_names_the_key_of_the_wrong_member();
 	return check_end("refusal");
 }

@@ -1,18 +1,18 @@
-/* What a node does about a hint that the gateway does not have its session any more. Anybody can
- * forge one. */
+/* How a node follows a hint that the gateway no longer has its session. Anybody can forge a
+ * hint. */
 #include "hinted_node.h"
 
-/* A gateway that was restarted meanwhile does not answer the registration, and the node does not
- * wait until that is given up. */
+/* A gateway that was restarted meanwhile does not answer the registration. The node does not wait
+ * until the registration times out. */
 static void a_hint_is_followed_while_a_registration_is_under_way(void)
 {
-	registering(true);
+	begin_registration(true);
 	CHECK(!lk_node_is_online(&node));
 	node.link.dtls->hinted = true;
-	pass(990, false);
+	pass_time(990, false);
 	CHECK_EQ(pings, 3);
 	CHECK_EQ(node.link.sessions, 1);
-	pass(60, false);
+	pass_time(60, false);
 	CHECK_EQ(node.link.sessions, 2);
 	CHECK_EQ(board.opens, 1);
 	answer(LK_COAP_CREATED, "rd/cd");
@@ -22,19 +22,19 @@ static void a_hint_is_followed_while_a_registration_is_under_way(void)
 
 static void a_gateway_that_does_not_answer_gets_a_new_session(void)
 {
-	online(true);
+	bring_online(true);
 	struct lk_receipt r;
 	lk_actuator_obey(
 		&actuator, &(struct lk_command){.id = 9, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
 	node.link.dtls->hinted = true;
-	pass(990, false);
+	pass_time(990, false);
 	CHECK_EQ(pings, 3);
 	CHECK_EQ(node.link.sessions, 1);
-	CHECK(!lk_node_is_idle(&node)); /* a battery reader waits for it */
-	pass(60, false);
+	CHECK(!lk_node_is_idle(&node)); /* so a battery reader stays awake */
+	pass_time(60, false);
 	CHECK_EQ(node.link.sessions, 2);
-	CHECK_EQ(board.opens, 1); /* from the same port */
-	CHECK_EQ(board.level, 0); /* the session that the pulse was commanded in is over */
+	CHECK_EQ(board.opens, 1); /* the same socket, and so the same port */
+	CHECK_EQ(board.level, 0); /* the session that commanded the pulse is over */
 	CHECK(actuator.last == 0);
 	CHECK(!lk_node_is_online(&node));
 	answer(LK_COAP_CREATED, "rd/cd");
@@ -42,96 +42,96 @@ static void a_gateway_that_does_not_answer_gets_a_new_session(void)
 	CHECK(lk_node_is_online(&node));
 }
 
-/* Until the new handshake is done, and when it fails, the session stays in use. */
+/* The session stays in use until the new handshake is done, and if it fails. */
 static void the_session_stays_in_use_meanwhile(void)
 {
-	online(true);
+	bring_online(true);
 	clear_handshake = LK_EAGAIN;
 	node.link.dtls->hinted = true;
-	pass(1050, false);
+	pass_time(1050, false);
 	CHECK_EQ(node.renewal.state, LK_RENEWAL_HANDSHAKE);
 	for (int i = 0; i < 20; i++) {
-		node.link.dtls->hinted = true; /* does nothing now */
-		pass(500, true);
+		node.link.dtls->hinted = true; /* has no effect during the handshake */
+		pass_time(500, true);
 		CHECK(lk_node_is_online(&node));
 		CHECK_EQ(node.renewal.state, LK_RENEWAL_HANDSHAKE);
 	}
 	clear_handshake = LK_ECLOSED;
 	node.link.dtls->hinted = false;
-	pass(1000, true);
+	pass_time(1000, true);
 	CHECK_EQ(node.renewal.state, LK_RENEWAL_NONE);
 	CHECK(lk_node_is_online(&node));
 	CHECK_EQ(node.link.sessions, 1);
 }
 
-/* A session that ends while the new handshake is under way leaves that one going on. */
-static void a_session_that_ends_leaves_the_handshake(void)
+/* If the session ends during the new handshake, the handshake continues. */
+static void the_handshake_continues_when_the_session_ends(void)
 {
-	online(false);
+	bring_online(false);
 	clear_handshake = LK_EAGAIN;
 	node.link.dtls->hinted = true;
-	pass(1050, false);
+	pass_time(1050, false);
 	node.registration.renew = board.now;
-	pass(7000, false); /* the registration is not answered */
+	pass_time(7000, false); /* the registration is not answered */
 	CHECK_EQ(node.state, LK_NODE_HANDSHAKE);
 	CHECK_EQ(node.link.dtls, &node.pair[1]);
-	CHECK_EQ(node.link.spare, &node.pair[0]); /* the next one may be made there */
+	CHECK_EQ(node.link.spare, &node.pair[0]); /* free for the next association */
 	CHECK(!node.pair[0].configured && node.pair[1].configured);
 	CHECK_EQ(board.opens, 1);
 	clear_handshake = 0;
-	pass(100, false);
+	pass_time(100, false);
 	CHECK_EQ(node.state, LK_NODE_UP);
 	CHECK_EQ(node.link.sessions, 2);
 }
 
-/* A tap that found the gateway gone goes on in the new session: the same intent, the same
- * counter. */
-static void a_tap_goes_on(void)
+/* A tap that the old session could not deliver continues in the new one: the same intent with the
+ * same counter. */
+static void a_tap_continues_in_the_new_session(void)
 {
 	struct lk_coap_option o = {0};
 	int verdict;
 
-	online(false);
+	bring_online(false);
 	uint32_t at = board.now;
 	CHECK(lk_node_scan(&node, uid, sizeof uid, at));
 	(void)lk_node_step(&node);
-	CHECK(sent());
+	CHECK(take_sent());
 	node.link.dtls->hinted = true;
-	pass(1050, false);
+	pass_time(1050, false);
 	CHECK_EQ(node.link.sessions, 2);
 	CHECK(node.intent.active && node.intent.at == at && node.intent.n == 1);
 	CHECK(lk_coap_next(&asked, &o) && o.number == LK_COAP_URI_PATH && o.len == 4 &&
 		  memcmp(o.value, "scan", 4) == 0);
 	CHECK(!lk_intent_take_verdict(&node.intent, &verdict));
-	pass(2500, false);
-	/* and ends 3 s after it was meant */
+	pass_time(2500, false);
+	/* and it ends 3 s after the tap */
 	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict < 0);
 }
 
-/* With no session there is nothing to ask. */
+/* Without a session there is nothing to renew. */
 static void without_a_session_a_hint_does_nothing(void)
 {
-	online(false);
+	bring_online(false);
 	board.open_result = LK_EIO;
 	node.registration.renew = board.now;
-	pass(10000, false);
+	pass_time(10000, false);
 	CHECK_EQ(node.state, LK_NODE_WAITING);
 	unsigned opens = board.opens;
 	node.at = board.now + 60000;
 	for (int i = 0; i < 1000; i++) {
 		node.link.dtls->hinted = true;
-		pass(5, false);
+		pass_time(5, false);
 	}
 	CHECK_EQ(board.opens, opens);
 	CHECK_EQ(pings, 0);
 }
 
-/* Without memory for a second association the first one stays, and the next hint is followed as any
- * other. */
+/* Without memory for a second association the first one stays, and the next hint is followed as
+ * usual. */
 static void without_memory_the_session_stays(void)
 {
-	online(false);
-	hint();
+	bring_online(false);
+	give_hint();
 	clear_open = LK_ENOMEM;
 	char text[40];
 	snprintf(text, sizeof text, "no new session, error %d\n", -LK_ENOMEM);
@@ -145,15 +145,15 @@ static void without_memory_the_session_stays(void)
 	clear_open = 0;
 }
 
-static void a_handshake_beside_is_looked_at_when_it_is_due(void)
+static void the_node_is_due_when_the_second_handshake_is(void)
 {
-	online(false);
-	hint();
+	bring_online(false);
+	give_hint();
 	clear_handshake = LK_EAGAIN;
 	(void)due_after(1000);
 	clear_due = 777;
 	CHECK_EQ(due_after(1), 777);
-	node.link.dtls->held_n = 1; /* what the handshake has read is the session's */
+	node.link.dtls->held_n = 1; /* as if the handshake had read a datagram of the session */
 	CHECK_EQ(due_after(1), 0);
 	node.link.dtls->held_n = 0;
 	char text[40];
@@ -164,12 +164,12 @@ static void a_handshake_beside_is_looked_at_when_it_is_due(void)
 	CHECK(logged(text));
 	CHECK(!node.pair[1].configured);
 
-	online(false);
-	hint();
+	bring_online(false);
+	give_hint();
 	clear_handshake = LK_EAGAIN;
 	(void)due_after(1000);
 	clear_handshake = 0;
-	CHECK_EQ(due_after(1), 0); /* there is a registration to be sent */
+	CHECK_EQ(due_after(1), 0); /* the registration is to be sent */
 	CHECK_EQ(node.link.sessions, 2);
 	CHECK_EQ(node.link.dtls, &node.pair[1]);
 	CHECK(!node.pair[0].configured);
@@ -180,10 +180,10 @@ int main(void)
 	a_hint_is_followed_while_a_registration_is_under_way();
 	a_gateway_that_does_not_answer_gets_a_new_session();
 	the_session_stays_in_use_meanwhile();
-	a_session_that_ends_leaves_the_handshake();
-	a_tap_goes_on();
+	the_handshake_continues_when_the_session_ends();
+	a_tap_continues_in_the_new_session();
 	without_a_session_a_hint_does_nothing();
 	without_memory_the_session_stays();
-	a_handshake_beside_is_looked_at_when_it_is_due();
+	the_node_is_due_when_the_second_handshake_is();
 	return check_end("renewal");
 }

@@ -2,8 +2,8 @@
 #include "check.h"
 #include "err.h"
 
-/* A report of every kind of record, in as much room as is given. */
-static int report(uint8_t *buf, size_t cap)
+/* Writes a report with every kind of record into cap bytes. */
+static int write_report(uint8_t *buf, size_t cap)
 {
 	struct lk_senml w;
 	lk_senml_begin(&w, buf, cap, -250);
@@ -13,7 +13,7 @@ static int report(uint8_t *buf, size_t cap)
 	return lk_senml_end(&w);
 }
 
-static void a_report_has_the_bytes_that_the_gateway_gives_it(void)
+static void a_report_has_the_bytes_that_the_gateway_expects(void)
 {
 	static const uint8_t want[] = {
 		0x84, 0xa3, 0x00, 0x63, 'a', 'g', 'e', 0x01, 0x62, 'm', 's', 0x02, 0x38, 0xf9,
@@ -22,25 +22,25 @@ static void a_report_has_the_bytes_that_the_gateway_gives_it(void)
 		0xa2, 0x00, 0x64, 'b', 'o', 'o', 't', 0x03, 0x64, 'w', 'a', 'k', 'e',
 	};
 	uint8_t buf[128];
-	CHECK_EQ(report(buf, sizeof buf), sizeof want);
+	CHECK_EQ(write_report(buf, sizeof buf), sizeof want);
 	CHECK(memcmp(buf, want, sizeof want) == 0);
 }
 
-static void too_little_room_is_said_and_kept_to(void)
+static void too_little_room_is_an_error_and_nothing_is_written_beyond_it(void)
 {
 	uint8_t buf[128];
-	int n = report(buf, sizeof buf);
+	int n = write_report(buf, sizeof buf);
 	for (int cap = 0; cap < n; cap++) {
 		memset(buf, 0x55, sizeof buf);
-		CHECK_EQ(report(buf, (size_t)cap), LK_ESPACE);
+		CHECK_EQ(write_report(buf, (size_t)cap), LK_ESPACE);
 		for (size_t i = (size_t)cap; i < sizeof buf; i++)
 			CHECK_EQ(buf[i], 0x55);
 	}
-	CHECK_EQ(report(buf, (size_t)n), n);
+	CHECK_EQ(write_report(buf, (size_t)n), n);
 }
 
-/* Begins with that age and adds as many records; returns what end says. */
-static int records(int count, int32_t age)
+/* Writes a report with that age and that many records. Returns the result of lk_senml_end. */
+static int write_records(int count, int32_t age)
 {
 	uint8_t buf[512];
 	struct lk_senml w;
@@ -52,15 +52,15 @@ static int records(int count, int32_t age)
 
 static void a_report_has_one_to_sixteen_records(void)
 {
-	CHECK_EQ(records(0, 0), LK_ERANGE);
-	CHECK_EQ(records(1, 0), 1 + 6);
-	CHECK_EQ(records(16, 0), 1 + 16 * 6);
-	CHECK_EQ(records(17, 0), LK_ERANGE);
-	CHECK_EQ(records(300, 0), LK_ERANGE);
-	/* the age is one of them */
-	CHECK(records(0, 1) > 0);
-	CHECK(records(15, 1) > 0);
-	CHECK_EQ(records(16, 1), LK_ERANGE);
+	CHECK_EQ(write_records(0, 0), LK_ERANGE);
+	CHECK_EQ(write_records(1, 0), 1 + 6);
+	CHECK_EQ(write_records(16, 0), 1 + 16 * 6);
+	CHECK_EQ(write_records(17, 0), LK_ERANGE);
+	CHECK_EQ(write_records(300, 0), LK_ERANGE);
+	/* the age counts as a record */
+	CHECK(write_records(0, 1) > 0);
+	CHECK(write_records(15, 1) > 0);
+	CHECK_EQ(write_records(16, 1), LK_ERANGE);
 }
 
 static void a_text_has_at_most_64_bytes(void)
@@ -82,8 +82,8 @@ static void a_text_has_at_most_64_bytes(void)
 
 int main(void)
 {
-	a_report_has_the_bytes_that_the_gateway_gives_it();
-	too_little_room_is_said_and_kept_to();
+	a_report_has_the_bytes_that_the_gateway_expects();
+	too_little_room_is_an_error_and_nothing_is_written_beyond_it();
 	a_report_has_one_to_sixteen_records();
 	a_text_has_at_most_64_bytes();
 	return check_end("senml");

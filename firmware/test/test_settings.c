@@ -1,4 +1,4 @@
-/* Settings as flash holds them: loaded, saved, cut short, unset. */
+/* Settings in flash: how they are loaded, saved and unset, and what a power cut leaves of them. */
 #include "check.h"
 #include "err.h"
 #include "fake_port.h"
@@ -20,21 +20,21 @@ static const char *const fresh[LK_SETTINGS_KEYS] = {
 	"lk-zyxwvtsrqp", SECRET_B, "[2001:db8::1]:1", "lock", "back-lock", "back-door", "shed", "battery staple",
 };
 
-static void flash(const char *const *values)
+static void put_in_flash(const char *const *values)
 {
 	fake_init(&board);
 	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
-		fake_kv_text(&board, keys[i], values[i]);
+		fake_kv_put_text(&board, keys[i], values[i]);
 	}
 }
 
-static bool holds(const char *key, const char *want)
+static bool flash_has(const char *key, const char *want)
 {
 	const char *have = fake_kv(&board, key);
 	return strcmp(have == NULL ? "" : have, want) == 0;
 }
 
-static bool same(const struct lk_settings *s, const char *const *values)
+static bool settings_are(const struct lk_settings *s, const char *const *values)
 {
 	char gateway[LK_GATEWAY_TEXT];
 	lk_settings_write_gateway(s, gateway);
@@ -48,17 +48,17 @@ static bool same(const struct lk_settings *s, const char *const *values)
 	return true;
 }
 
-static bool misses(const struct lk_settings *s, const char *key)
+static bool first_missing_is(const struct lk_settings *s, const char *key)
 {
 	const char *missing = lk_settings_find_missing(s);
 	return missing != NULL && strcmp(missing, key) == 0;
 }
 
-static void what_the_partition_generator_made_serves_as_it_is(void)
+static void values_of_the_partition_generator_are_loaded(void)
 {
 	struct lk_settings s;
-	flash(old);
-	fake_kv_text(&board, "targets", "front-door,back.door,3_x");
+	put_in_flash(old);
+	fake_kv_put_text(&board, "targets", "front-door,back.door,3_x");
 	fake_kv_put(&board, "ssid", NULL, 0);
 	fake_kv_put(&board, "password", NULL, 0);
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
@@ -71,15 +71,15 @@ static void what_the_partition_generator_made_serves_as_it_is(void)
 	CHECK_EQ(board.kv_writes, 0);
 }
 
-static void a_closing_nul_in_flash_is_taken_off(void)
+static void a_nul_at_the_end_of_a_value_in_flash_is_ignored(void)
 {
 	struct lk_settings s;
-	flash(old);
+	put_in_flash(old);
 	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
 		fake_kv_put(&board, keys[i], old[i], strlen(old[i]) + 1);
 	}
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
-	CHECK(same(&s, old));
+	CHECK(settings_are(&s, old));
 	fake_kv_put(&board, "device", "a\0b", 3);
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
 }
@@ -105,24 +105,24 @@ static void the_longest_values_fit(void)
 		"12345678901234567890123456789012",
 		password,
 	};
-	flash(longest);
+	put_in_flash(longest);
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
-	CHECK(same(&s, longest));
+	CHECK(settings_are(&s, longest));
 	fake_init(&board);
 	CHECK_EQ(lk_settings_save(&s, &board.port), 0);
 	CHECK_EQ(lk_settings_load(&again, &board.port), 0);
-	CHECK(same(&again, longest));
+	CHECK(settings_are(&again, longest));
 
 	memset(targets, 't', sizeof targets - 1);
 	for (size_t i = 50; i < sizeof targets - 1; i += 50) {
 		targets[i] = ',';
 	}
 	targets[LK_TARGETS_MAX + 1] = '\0';
-	fake_kv_text(&board, "targets", targets);
+	fake_kv_put_text(&board, "targets", targets);
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
 	CHECK(s.bad != NULL && strcmp(s.bad, "targets") == 0);
 	targets[LK_TARGETS_MAX] = '\0';
-	fake_kv_text(&board, "targets", targets);
+	fake_kv_put_text(&board, "targets", targets);
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
 	CHECK_EQ(strlen(s.target), 50);
 }
@@ -132,12 +132,12 @@ static void without_key_gateway_or_kind_a_node_is_not_provisioned(void)
 	struct lk_settings s;
 	fake_init(&board);
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
-	CHECK(misses(&s, "identity"));
+	CHECK(first_missing_is(&s, "identity"));
 	for (int i = 0; i < 4; i++) {
-		flash(old);
+		put_in_flash(old);
 		fake_kv_put(&board, keys[i], NULL, 0);
 		CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
-		CHECK(misses(&s, keys[i]));
+		CHECK(first_missing_is(&s, keys[i]));
 		CHECK(strcmp(s.device, "front-lock") == 0);
 	}
 }
@@ -145,20 +145,20 @@ static void without_key_gateway_or_kind_a_node_is_not_provisioned(void)
 static void a_switch_needs_a_target_and_a_lock_does_not(void)
 {
 	struct lk_settings s;
-	flash(old);
+	put_in_flash(old);
 	fake_kv_put(&board, "targets", NULL, 0);
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
-	fake_kv_text(&board, "kind", "switch");
+	fake_kv_put_text(&board, "kind", "switch");
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
-	CHECK(misses(&s, "targets"));
+	CHECK(first_missing_is(&s, "targets"));
 }
 
-static void a_stored_value_that_is_no_good_is_named_and_not_used(void)
+static void an_invalid_stored_value_is_named_and_not_used(void)
 {
 	struct lk_settings s;
 	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
-		flash(old);
-		fake_kv_text(&board, keys[i], "\x01");
+		put_in_flash(old);
+		fake_kv_put_text(&board, keys[i], "\x01");
 		CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
 		CHECK(s.bad != NULL && strcmp(s.bad, keys[i]) == 0);
 		char gateway[LK_GATEWAY_TEXT];
@@ -171,20 +171,20 @@ static void a_stored_value_that_is_no_good_is_named_and_not_used(void)
 	}
 }
 
-static void flash_that_cannot_be_read_is_not_an_empty_one(void)
+static void flash_that_cannot_be_read_is_not_taken_for_empty(void)
 {
 	struct lk_settings s;
-	flash(old);
+	put_in_flash(old);
 	board.kv_get_fails = true;
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EIO);
-	CHECK(s.bad == NULL); /* nobody knows what was stored */
+	CHECK(s.bad == NULL); /* no value was read, so none can be named */
 }
 
 static void a_new_identity_unsets_the_secret_of_the_old_one(void)
 {
 	struct lk_settings s;
 	char zeros[sizeof s.secret] = {0};
-	flash(old);
+	put_in_flash(old);
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
 	CHECK_EQ(lk_settings_set(&s, "identity", old[0]), 0);
 	CHECK(strcmp(s.secret, SECRET_A) == 0);
@@ -192,7 +192,7 @@ static void a_new_identity_unsets_the_secret_of_the_old_one(void)
 	CHECK(memcmp(s.secret, zeros, sizeof zeros) == 0);
 }
 
-static void what_is_unset_leaves_no_trace(void)
+static void an_unset_value_leaves_no_bytes_behind(void)
 {
 	struct lk_settings s, empty;
 	memset(&s, 0, sizeof s);
@@ -211,7 +211,7 @@ static void what_is_unset_leaves_no_trace(void)
 	CHECK(memcmp(&s, &empty, sizeof s) == 0);
 }
 
-static void settings_of(struct lk_settings *s, const char *const *values)
+static void make_settings(struct lk_settings *s, const char *const *values)
 {
 	memset(s, 0, sizeof *s);
 	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
@@ -219,43 +219,43 @@ static void settings_of(struct lk_settings *s, const char *const *values)
 	}
 }
 
-static void saved_is_what_loads(void)
+static void what_is_saved_loads_unchanged(void)
 {
 	struct lk_settings s, again;
-	settings_of(&s, fresh);
-	flash(old);
+	make_settings(&s, fresh);
+	put_in_flash(old);
 	CHECK_EQ(lk_settings_save(&s, &board.port), 0);
 	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
-		CHECK(holds(keys[i], fresh[i]));
+		CHECK(flash_has(keys[i], fresh[i]));
 	}
 	CHECK_EQ(lk_settings_load(&again, &board.port), 0);
-	CHECK(same(&again, fresh));
+	CHECK(settings_are(&again, fresh));
 }
 
 static void a_power_cut_leaves_old_incomplete_or_new_settings(void)
 {
 	struct lk_settings s, again;
 	unsigned olds = 0, incompletes = 0, news = 0;
-	settings_of(&s, fresh);
+	make_settings(&s, fresh);
 	for (int cut = 0; cut <= 9; cut++) {
-		flash(old);
+		put_in_flash(old);
 		board.kv_power = cut;
 		int err = lk_settings_save(&s, &board.port);
 		CHECK_EQ(err, cut < 9 ? LK_EIO : 0);
 		fake_reboot(&board, LK_BOOT_POWER);
 		err = lk_settings_load(&again, &board.port);
-		if (err == 0 && same(&again, old)) {
+		if (err == 0 && settings_are(&again, old)) {
 			olds++;
-		} else if (err == 0 && same(&again, fresh)) {
+		} else if (err == 0 && settings_are(&again, fresh)) {
 			news++;
 		} else {
 			CHECK_EQ(err, LK_ENONE);
-			CHECK(misses(&again, "secret") && again.secret[0] == '\0');
+			CHECK(first_missing_is(&again, "secret") && again.secret[0] == '\0');
 			incompletes++;
 		}
 		CHECK_EQ(lk_settings_save(&s, &board.port), 0);
 		CHECK_EQ(lk_settings_load(&again, &board.port), 0);
-		CHECK(same(&again, fresh));
+		CHECK(settings_are(&again, fresh));
 	}
 	CHECK_EQ(olds, 1);
 	CHECK_EQ(incompletes, 8);
@@ -267,7 +267,7 @@ static void a_power_cut_while_erasing_leaves_no_key(void)
 	struct lk_settings s, again;
 	lk_settings_wipe(&s);
 	for (int cut = 0; cut <= 9; cut++) {
-		flash(old);
+		put_in_flash(old);
 		fake_kv_put(&board, "counter", "\0\0\0\0\0\0\0\x41", 8);
 		board.kv_power = cut;
 		(void)lk_settings_save(&s, &board.port);
@@ -289,13 +289,13 @@ static void a_power_cut_while_erasing_leaves_no_key(void)
 #define LK_IDENTITY "lk-zzzzzzzzzz"
 #define LK_SECRET SECRET_B
 
-static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
+static void a_built_in_key_is_used_when_flash_has_none(void)
 {
 	static const struct lk_bundle bundle = LK_BUNDLE("", ""), wifi = LK_BUNDLE("home", "12345678"),
 								  bad = LK_BUNDLE("home", "short");
 	struct lk_settings s, before;
 	fake_init(&board);
-	fake_kv_text(&board, "ssid", "shed");
+	fake_kv_put_text(&board, "ssid", "shed");
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
 	CHECK_EQ(lk_settings_seed(&s, &bundle), 0);
 	CHECK(strcmp(s.identity, LK_IDENTITY) == 0 && strcmp(s.secret, SECRET_B) == 0 &&
@@ -309,10 +309,10 @@ static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
 	lk_settings_wipe(&s);
 	CHECK_EQ(lk_settings_seed(&s, &bad), LK_EMALFORMED);
 	CHECK(s.identity[0] == '\0' && s.secret[0] == '\0');
-	fake_kv_text(&board, "device", "not valid");
+	fake_kv_put_text(&board, "device", "not valid");
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
 	CHECK_EQ(lk_settings_seed(&s, &bundle), 0);
-	/* nothing of flash is in use that was no good */
+	/* the invalid value of flash is not in use */
 	CHECK(s.bad == NULL && strcmp(s.device, "built-in") == 0);
 	lk_settings_wipe(&s);
 	CHECK_EQ(lk_settings_set(&s, "gateway", "g"), 0);
@@ -320,7 +320,7 @@ static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
 
 	for (int i = 0; i < 3; i++) {
 		fake_init(&board);
-		fake_kv_text(&board, keys[i], old[i]);
+		fake_kv_put_text(&board, keys[i], old[i]);
 		CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
 		before = s;
 		CHECK_EQ(lk_settings_seed(&s, &bundle), LK_ENONE);
@@ -330,18 +330,18 @@ static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
 
 int main(void)
 {
-	what_the_partition_generator_made_serves_as_it_is();
-	a_closing_nul_in_flash_is_taken_off();
+	values_of_the_partition_generator_are_loaded();
+	a_nul_at_the_end_of_a_value_in_flash_is_ignored();
 	the_longest_values_fit();
 	without_key_gateway_or_kind_a_node_is_not_provisioned();
 	a_switch_needs_a_target_and_a_lock_does_not();
-	a_stored_value_that_is_no_good_is_named_and_not_used();
-	flash_that_cannot_be_read_is_not_an_empty_one();
+	an_invalid_stored_value_is_named_and_not_used();
+	flash_that_cannot_be_read_is_not_taken_for_empty();
 	a_new_identity_unsets_the_secret_of_the_old_one();
-	what_is_unset_leaves_no_trace();
-	saved_is_what_loads();
+	an_unset_value_leaves_no_bytes_behind();
+	what_is_saved_loads_unchanged();
 	a_power_cut_leaves_old_incomplete_or_new_settings();
 	a_power_cut_while_erasing_leaves_no_key();
-	an_image_with_a_key_starts_with_it_when_flash_has_nothing();
+	a_built_in_key_is_used_when_flash_has_none();
 	return check_end("settings");
 }

@@ -1,4 +1,4 @@
-/* What each of the settings may be. */
+/* Which values each setting may have. */
 #include "check.h"
 #include "err.h"
 #include "settings.h"

@@ -1,4 +1,4 @@
-/* What is kept over deep sleep, and what is believed of it. */
+/* What is kept in RTC memory over deep sleep, and which contents are trusted after it. */
 #include "check.h"
 #include "dtls_peer.h"
 #include "err.h"
@@ -18,7 +18,7 @@ static void begin(void)
 	lk_node_init(&node, &board.port, &settings, &counter, NULL);
 }
 
-static uint64_t next(void)
+static uint64_t take_counter(void)
 {
 	uint64_t n = 0;
 
@@ -26,23 +26,23 @@ static uint64_t next(void)
 	return n;
 }
 
-static void the_counter_goes_on_within_its_block(void)
+static void the_counter_continues_within_its_block(void)
 {
 	fake_init(&board);
 	begin();
-	CHECK_EQ(next(), 1);
-	CHECK_EQ(next(), 2);
+	CHECK_EQ(take_counter(), 1);
+	CHECK_EQ(take_counter(), 2);
 	unsigned writes = board.kv_writes;
 	CHECK_EQ(lk_sleep_save(&kept, &node), 0);
 	fake_reboot(&board, LK_BOOT_WAKE);
 	begin();
 	CHECK_EQ(lk_sleep_load(&kept, &node), 0);
-	CHECK_EQ(next(), 3);
+	CHECK_EQ(take_counter(), 3);
 	CHECK_EQ(board.kv_writes, writes);
 	CHECK_EQ(node.saved_len, 0);
 }
 
-static void what_was_read_once_is_gone(void)
+static void kept_memory_can_be_read_once(void)
 {
 	fake_init(&board);
 	begin();
@@ -51,7 +51,7 @@ static void what_was_read_once_is_gone(void)
 	CHECK_EQ(lk_sleep_load(&kept, &node), LK_ENONE);
 }
 
-static void memory_that_lost_a_bit_is_not_believed(void)
+static void memory_with_a_flipped_bit_is_not_used(void)
 {
 	uint8_t good[LK_RTC_MAX];
 
@@ -74,13 +74,13 @@ static void memory_that_cannot_be_erased_is_not_used(void)
 {
 	fake_init(&board);
 	begin();
-	CHECK_EQ(next(), 1);
+	CHECK_EQ(take_counter(), 1);
 	CHECK_EQ(lk_sleep_save(&kept, &node), 0);
 	board.rtc_fails = true;
 	begin();
 	CHECK(lk_sleep_load(&kept, &node) < 0);
 	CHECK_EQ(lk_sleep_save(&kept, &node), LK_EIO);
-	CHECK_EQ(next(), 1 + LK_COUNTER_BLOCK);
+	CHECK_EQ(take_counter(), 1 + LK_COUNTER_BLOCK);
 }
 
 static int cannot_write(void *ctx, const uint8_t *b, size_t n)
@@ -89,21 +89,21 @@ static int cannot_write(void *ctx, const uint8_t *b, size_t n)
 	return LK_EIO;
 }
 
-/* It can be read and not erased: used now, it would be used again after the next wake. */
-static void memory_that_is_read_and_stays_is_not_used(void)
+/* Memory that can be read but not erased would be used again after the next wake. */
+static void memory_that_can_be_read_but_not_erased_is_not_used(void)
 {
 	struct lk_port port;
 
 	fake_init(&board);
 	begin();
-	CHECK_EQ(next(), 1);
+	CHECK_EQ(take_counter(), 1);
 	CHECK_EQ(lk_sleep_save(&kept, &node), 0);
 	begin();
 	port = board.port;
 	port.rtc_set = cannot_write;
 	node.link.port = &port;
 	CHECK_EQ(lk_sleep_load(&kept, &node), LK_EIO);
-	CHECK_EQ(next(), 1 + LK_COUNTER_BLOCK);
+	CHECK_EQ(take_counter(), 1 + LK_COUNTER_BLOCK);
 }
 
 static void no_secret_stays_in_ram(void)
@@ -115,8 +115,8 @@ static void no_secret_stays_in_ram(void)
 		CHECK_EQ(kept.rtc[i], 0);
 }
 
-/* Makes the checksum right again, as sleep.c says it is: FNV-1a of what follows it. */
-static void reseal(void)
+/* Makes the checksum right again. As sleep.c says, it is the FNV-1a of the bytes after it. */
+static void fix_checksum(void)
 {
 	uint32_t h = 2166136261u;
 
@@ -128,7 +128,7 @@ static void reseal(void)
 
 static const char identity[] = "lk-0123456789", secret[] = "0123456789abcdefghjkmnpqrs";
 
-/* A node in session with peer, which goes to sleep: returns what it kept. */
+/* Gives a node a session with peer and puts it to sleep. Returns the result of lk_sleep_save. */
 static int sleep_in_session(struct dtls_peer *peer)
 {
 	int err = LK_EAGAIN;
@@ -139,8 +139,8 @@ static int sleep_in_session(struct dtls_peer *peer)
 	CHECK_EQ(lk_dtls_open(node.link.dtls, &board.port, identity, secret), 0);
 	for (int i = 0; i < 100 && err == LK_EAGAIN; i++) {
 		err = lk_dtls_handshake(node.link.dtls);
-		peer_take(peer);
-		fake_pass(&board, 10);
+		peer_process(peer);
+		fake_pass_time(&board, 10);
 	}
 	CHECK_EQ(err, 0);
 	node.state = LK_NODE_UP;
@@ -151,8 +151,8 @@ static int sleep_in_session(struct dtls_peer *peer)
 	return lk_sleep_save(&kept, &node);
 }
 
-/* The session goes on where it was, and with it what must never be used twice in it. */
-static void a_session_goes_on_after_a_sleep(void)
+/* The session continues, and with it the numbers that must never be used twice in it. */
+static void a_session_continues_after_a_sleep(void)
 {
 	struct dtls_peer peer;
 
@@ -165,7 +165,7 @@ static void a_session_goes_on_after_a_sleep(void)
 		CHECK_EQ(board.rtc[i], 0);
 	uint8_t copy[LK_RTC_MAX];
 	memcpy(copy, board.rtc, sizeof copy);
-	reseal();
+	fix_checksum();
 	CHECK(memcmp(copy, board.rtc, sizeof copy) == 0);
 
 	unsigned records = peer.records;
@@ -178,10 +178,10 @@ static void a_session_goes_on_after_a_sleep(void)
 	for (int i = 0; i < 5; i++)
 		(void)lk_node_step(&node);
 	CHECK(node.state == LK_NODE_UP && node.link.sessions == 1);
-	peer_take(&peer); /* it renews its registration, sealed as the gateway expects it */
+	peer_process(&peer); /* the node renews its registration, in a record that the gateway can decrypt */
 	CHECK(peer.records == records + 1 && peer.got_type == PEER_DATA);
 	CHECK(memcmp(peer.got + 4, "\xa1\xb2\xc3\xd5", 4) == 0);
-	CHECK_EQ(node.saved_len, 0); /* nobody can resume it once more */
+	CHECK_EQ(node.saved_len, 0); /* it cannot be resumed again */
 	for (size_t i = 57; i < 57 + (size_t)len; i++)
 		CHECK_EQ(kept.rtc[i], 0);
 	lk_dtls_close(node.link.dtls);
@@ -189,8 +189,8 @@ static void a_session_goes_on_after_a_sleep(void)
 	CHECK_EQ(fake_heap.allocs, 0);
 }
 
-/* What cannot have been written so is not believed, even with a checksum that is right. */
-static void memory_that_makes_no_sense_is_not_believed(void)
+/* Contents that no node can have written are not used, even with the right checksum. */
+static void memory_that_makes_no_sense_is_not_used(void)
 {
 	static const struct {
 		size_t len;
@@ -203,7 +203,7 @@ static void memory_that_makes_no_sense_is_not_believed(void)
 		(void)sleep_in_session(&peer);
 		board.rtc[55] = (uint8_t)(cases[i].len >> 8);
 		board.rtc[56] = (uint8_t)cases[i].len;
-		reseal();
+		fix_checksum();
 		begin();
 		CHECK_EQ(lk_sleep_load(&kept, &node), cases[i].good ? 0 : LK_ENONE);
 		CHECK_EQ(node.saved_len, cases[i].good ? cases[i].len : 0);
@@ -211,15 +211,15 @@ static void memory_that_makes_no_sense_is_not_believed(void)
 	}
 	(void)sleep_in_session(&peer);
 	memset(board.rtc + 30, 'a', 24);
-	reseal();
+	fix_checksum();
 	memcpy(kept.rtc, board.rtc, sizeof kept.rtc);
 	begin();
 	CHECK_EQ(lk_sleep_load(&kept, &node), 0);
 	CHECK_EQ(strlen(node.registration.location), 24);
 	memcpy(board.rtc, kept.rtc, sizeof board.rtc);
 	memcpy(board.rtc, "lks1", 4);
-	board.rtc[54] = 'a'; /* a path without an end */
-	reseal();
+	board.rtc[54] = 'a'; /* a path without its closing NUL */
+	fix_checksum();
 	begin();
 	CHECK_EQ(lk_sleep_load(&kept, &node), LK_ENONE);
 	CHECK_EQ(node.saved_len, 0);
@@ -228,13 +228,13 @@ static void memory_that_makes_no_sense_is_not_believed(void)
 
 int main(void)
 {
-	a_session_goes_on_after_a_sleep();
-	memory_that_makes_no_sense_is_not_believed();
-	the_counter_goes_on_within_its_block();
-	what_was_read_once_is_gone();
-	memory_that_lost_a_bit_is_not_believed();
+	a_session_continues_after_a_sleep();
+	memory_that_makes_no_sense_is_not_used();
+	the_counter_continues_within_its_block();
+	kept_memory_can_be_read_once();
+	memory_with_a_flipped_bit_is_not_used();
 	memory_that_cannot_be_erased_is_not_used();
-	memory_that_is_read_and_stays_is_not_used();
+	memory_that_can_be_read_but_not_erased_is_not_used();
 	no_secret_stays_in_ram();
 	return check_end("sleep");
 }

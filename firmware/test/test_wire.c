@@ -1,5 +1,5 @@
-/* What the vectors do not say of the messages: what has no encoding, how long each is, and what a
- * relay's state may be. */
+/* What the vectors do not cover: values without an encoding, the length of each message, and the
+ * values of a relay's state. */
 #include "cbor.h"
 #include "check.h"
 #include "err.h"
@@ -52,14 +52,14 @@ static void an_impossible_value_has_no_encoding(void)
 		}
 }
 
-static void the_longest_is_as_long_as_is_said(void)
+static void the_longest_message_has_the_declared_length(void)
 {
 	const struct lk_scan s = {.n = LK_COUNTER_MAX, .uid_len = LK_UID_MAX, .age = INT32_MIN};
 	uint8_t buf[LK_WIRE_MAX];
 	CHECK_EQ(lk_scan_encode(&s, buf, sizeof buf), LK_WIRE_MAX);
 }
 
-static void a_verdict_does_not_show_in_its_length(void)
+static void all_verdicts_have_the_same_length(void)
 {
 	uint8_t buf[LK_WIRE_MAX];
 	const struct lk_verdict denied = {LK_DENIED, 70000}, granted = {LK_GRANTED, 70000},
@@ -70,7 +70,7 @@ static void a_verdict_does_not_show_in_its_length(void)
 	CHECK_EQ(lk_verdict_encode(&retry, buf, sizeof buf), n);
 }
 
-/* True, false, and nothing else. */
+/* The state is true or false in CBOR, and nothing else. */
 static void a_relay_is_on_or_off(void)
 {
 	uint8_t b[LK_WIRE_MAX];
@@ -93,8 +93,8 @@ static void a_relay_is_on_or_off(void)
 int main(void)
 {
 	an_impossible_value_has_no_encoding();
-	the_longest_is_as_long_as_is_said();
-	a_verdict_does_not_show_in_its_length();
+	the_longest_message_has_the_declared_length();
+	all_verdicts_have_the_same_length();
 	a_relay_is_on_or_off();
 	return check_end("wire");
 }

@@ -1,5 +1,5 @@
-/* Holds wire, senml and echo to the vectors that the gateway is held to:
- * coapres/wire/testdata/vectors.txt says its own grammar. */
+/* Checks wire, senml and echo against the same vectors as the gateway. The file
+ * coapres/wire/testdata/vectors.txt explains its grammar. */
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@
 
 enum { ECHO_RULE = MESSAGES, REPORT, KINDS };
 
-/* Vectors are added and never taken away, so a file with fewer of them was not read to its end. */
+/* Vectors are added and never removed, so with fewer of them the file was not read to its end. */
 static const struct {
 	const char *name;
 	int good, bad, more;
@@ -31,13 +31,13 @@ static const struct {
 	[REPORT] = {"report", 25, 0, 0},
 };
 
-static bool same_state(const struct lk_state *a, const struct lk_state *b)
+static bool states_equal(const struct lk_state *a, const struct lk_state *b)
 {
 	return a->id == b->id && a->on == b->on && a->level == b->level && a->contact == b->contact &&
 	       a->left == b->left;
 }
 
-static bool same(int kind, const union message *a, const union message *b)
+static bool messages_equal(int kind, const union message *a, const union message *b)
 {
 	switch (kind) {
 	case SCAN:
@@ -53,9 +53,9 @@ static bool same(int kind, const union message *a, const union message *b)
 		       a->command.level == b->command.level && a->command.duration == b->command.duration &&
 		       a->command.age == b->command.age;
 	case STATE:
-		return same_state(&a->state, &b->state);
+		return states_equal(&a->state, &b->state);
 	default:
-		return a->receipt.result == b->receipt.result && same_state(&a->receipt.state, &b->receipt.state);
+		return a->receipt.result == b->receipt.result && states_equal(&a->receipt.state, &b->receipt.state);
 	}
 }
 
@@ -64,8 +64,8 @@ struct line {
 	int number;
 	size_t count;
 	char *words[40];
-	size_t fields; /* where they begin */
-	size_t named;  /* how many of them have been asked for */
+	size_t fields; /* index of the first field */
+	size_t named;  /* how many fields the test has read */
 };
 
 static void line_check(const struct line *l, bool ok, const char *what)
@@ -73,7 +73,7 @@ static void line_check(const struct line *l, bool ok, const char *what)
 	check_done++;
 	if (!ok) {
 		check_failed++;
-		fprintf(stderr, "vectors.txt:%d: not so: %s\n", l->number, what);
+		fprintf(stderr, "vectors.txt:%d: failed: %s\n", l->number, what);
 	}
 }
 
@@ -164,7 +164,7 @@ static void want(struct line *l, int kind, union message *m)
 	line_check(l, l->named == l->count - l->fields, "names the message's fields, each once");
 }
 
-/* What refused bytes leave behind: a struct that denies, refuses and asks for nothing. */
+/* After refused bytes the struct must be all zero: it denies, refuses and asks for nothing. */
 static bool all_zero(const union message *m, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
@@ -182,7 +182,7 @@ static const size_t sizes[MESSAGES] = {
 	[RECEIPT] = sizeof(struct lk_receipt),
 };
 
-/* Parses a copy of its exact size, so that a read behind it is seen. */
+/* Parses a copy of the exact size, so that the sanitizer sees a read past the end. */
 static bool refused(int kind, const uint8_t *b, size_t n)
 {
 	uint8_t *copy = malloc(n + (n == 0));
@@ -197,8 +197,8 @@ static bool refused(int kind, const uint8_t *b, size_t n)
 	return got == LK_EMALFORMED && all_zero(&m, sizes[kind]);
 }
 
-/* b parses to the values of the line, which encode to known: to b itself if it has no elective
- * members. */
+/* Checks that b parses to the line's values and that these encode to known, which is b without its
+ * elective members. */
 static void check_good(
 	struct line *l, int kind, const uint8_t *b, size_t n, const uint8_t *known, size_t known_n)
 {
@@ -208,7 +208,7 @@ static void check_good(
 	want(l, kind, &wanted);
 	memset(&got, 0xff, sizeof got);
 	line_check(l, message_parse(kind, &got, b, n) == 0, "it parses");
-	line_check(l, same(kind, &got, &wanted), "it parses to these values");
+	line_check(l, messages_equal(kind, &got, &wanted), "it parses to these values");
 	line_check(l,
 		message_encode(kind, &wanted, out, sizeof out) == (int)known_n && memcmp(out, known, known_n) == 0,
 		"the values encode to it");

@@ -1,6 +1,6 @@
 /*
- * The firmware's side of a comparison with the gateway's parsers: coapres/wire writes bodies to its
- * standard input and reads the results from its standard output.
+ * The firmware's side of a comparison with the gateway's parsers. The test in coapres/wire writes
+ * bodies to its standard input and reads the results from its standard output.
  *
  *     in:  kind, length in two bytes, body        kind by messages.h
  *     out: 0, if it is refused; otherwise the length of what its values encode to, and that
@@ -17,7 +17,8 @@ int main(void)
 	uint8_t head[3], out[1 + LK_WIRE_MAX];
 	while (fread(head, 1, sizeof head, stdin) == sizeof head) {
 		size_t n = (size_t)head[1] << 8 | head[2];
-		uint8_t *body = malloc(n + (n == 0)); /* of its exact size, so that a read behind it is seen */
+		/* Of the exact size, so that the sanitizer sees a read past the end. */
+		uint8_t *body = malloc(n + (n == 0));
 		union message m;
 		if (head[0] >= MESSAGES || body == NULL || fread(body, 1, n, stdin) != n)
 			return 2;

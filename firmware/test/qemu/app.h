@@ -1,4 +1,4 @@
-/* The smoke test in place of a node: firmware/test/qemu/smoke.c. */
+/* Replaces core/app.h, so that the smoke test (smoke.c) runs in place of a node. */
 #ifndef LK_APP_H
 #define LK_APP_H
 
@@ -12,7 +12,7 @@ struct lk_role {
 	const char *kind;
 };
 
-/* There is one part, and only its end is looked at. */
+/* There is one part. The port only looks for the end of the list. */
 struct lk_part {
 	const void *unit;
 	const struct lk_role *role;

@@ -1,6 +1,7 @@
 /*
- * void registers(uint32_t n, uint32_t out[16]): n rounds in which every register of the core that a program sees, the stack pointer and
- * SAR among them, goes into the next, then what they came to. One bit lost in any of them anywhere changes it.
+ * void registers(uint32_t n, uint32_t out[16]) runs n rounds in which every register that a program
+ * sees, with the stack pointer and SAR, changes the next one. Then it stores all of them in out. If
+ * an interrupt changes one bit of any register anywhere, out differs.
  */
 	.text
 	.literal_position

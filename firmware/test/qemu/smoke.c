@@ -1,6 +1,6 @@
 /*
- * The port's own proof, without a node and without a gateway: each letter at the console is one of
- * these checks, and smoke.sh says what must come out.
+ * Tests the QEMU port itself, without a node and a gateway. Each letter at the console runs one of
+ * these checks, and smoke.sh has the expected output.
  */
 #include <string.h>
 #include "app.h"
@@ -13,14 +13,14 @@ static void say(struct lk_app *a, const char *text, uint32_t n)
 	a->port->log(a->port->own, text, n);
 }
 
-/* How many instructions registers(n) takes, with an interrupt after a ms or without; late moves it
- * along the loop. */
-static uint32_t cost(struct lk_app *a, uint32_t n, uint32_t ms, uint32_t late, uint32_t out[16])
+/* Counts the instructions of registers(n). An interrupt comes after ms, or none if ms is 0; late
+ * moves it to another instruction of the loop. */
+static uint32_t count_instructions(struct lk_app *a, uint32_t n, uint32_t ms, uint32_t late, uint32_t out[16])
 {
 	uint64_t before;
 
 	if (late % 50 == 1) {
-		a->port->output(a->port->ctx, 1, ms); /* an interrupt that prints, and so has much to do */
+		a->port->output(a->port->ctx, 1, ms); /* an interrupt that prints, which takes long */
 		rt_count_stop();
 	} else {
 		rt_count_stop();
@@ -38,16 +38,17 @@ static uint32_t cost(struct lk_app *a, uint32_t n, uint32_t ms, uint32_t late, u
 	return (uint32_t)before;
 }
 
-/* 3000 interrupts, at every instruction of a loop: none may change a register, nor count. */
+/* Lets 3000 interrupts hit every instruction of a loop. None may change a register or the count of
+ * instructions. */
 static void interrupts(struct lk_app *a)
 {
 	uint32_t want[16], got[16], wrong = 0, off = 0, came, quiet;
 
-	quiet = cost(a, 2000, 0, 0, want);
+	quiet = count_instructions(a, 2000, 0, 0, want);
 	came = rt_interrupts();
 	for (uint32_t i = 0; i < 3000; i++) {
 		rt_timer_feed();
-		off += cost(a, 2000, 1, i, got) != quiet;
+		off += count_instructions(a, 2000, 1, i, got) != quiet;
 		wrong += memcmp(want, got, sizeof got) != 0;
 	}
 	say(a, "loop", quiet);
@@ -56,7 +57,8 @@ static void interrupts(struct lk_app *a)
 	say(a, "miscounted", off);
 }
 
-/* Work with waits in it: what stands before each line must be the same on every run. */
+/* Works and waits in turn. The count of instructions before each line must be the same on every
+ * run. */
 static void work(struct lk_app *a)
 {
 	uint32_t out[16];
@@ -114,7 +116,7 @@ static void keys(struct lk_app *a)
 	say(a, "whole", (uint32_t)p->kv_get(p->own, "whole", b, sizeof b));
 }
 
-/* A socket gets back what it sends, and the next one nothing of it. */
+/* A socket receives what it sends, and the socket that is opened next receives nothing of it. */
 static void datagrams(struct lk_app *a)
 {
 	const struct lk_port *p = a->port;
@@ -138,7 +140,7 @@ static void datagrams(struct lk_app *a)
 	}
 }
 
-/* What the RTC memory held, and something new into it. */
+/* Prints what the RTC memory holds, and writes something new into it. */
 static void rtc(struct lk_app *a)
 {
 	const struct lk_port *p = a->port;
@@ -270,7 +272,7 @@ void lk_app_step(struct lk_app *a)
 
 	p->feed(p->ctx);
 	p->udp_wait(p->ctx, 1000);
-	/* All of it first: what is left there would end each wait at once. */
+	/* Read all letters first: unread ones would end each wait at once. */
 	for (int c; n < sizeof todo && (c = p->console_read(p->ctx)) >= 0;) {
 		todo[n++] = (char)c;
 	}

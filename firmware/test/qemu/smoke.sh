@@ -14,22 +14,22 @@ check() { # WHAT [-a of test…]
 	checks=$((checks + 1))
 	if ! test "$@"; then
 		failed=$((failed + 1))
-		echo "qemu smoke: $what: not so: $*" >&2
+		echo "qemu smoke: $what: failed: $*" >&2
 	fi
 }
 
 start() { # ARGS of the image
 	coproc node { exec timeout 60 "$run" "$elf" self 0 "$@"; }
 	pid=$node_PID count=0 word=
-	# Bash closes its own as soon as the process is over, read or not.
+	# Bash closes its own descriptors as soon as the process ends, even with unread data in them.
 	exec {in}>&"${node[1]}"- {out}<&"${node[0]}"-
 	until_line "log boot*"
 }
 
-tell() { printf '%s\n' "$@" >&"$in"; }
+send() { printf '%s\n' "$@" >&"$in"; }
 
-# Reads on until a line without its count is like PATTERN; count, line and word are then those of
-# this line, word its last.
+# until_line PATTERN reads until a line matches; PATTERN is without the count before the line. Sets
+# count, line and word, the last word of that line.
 until_line() {
 	while read -r -t 30 count line <&"$out"; do
 		word=${line##* }
@@ -40,15 +40,15 @@ until_line() {
 	check "a line like '$1'" "the end" = "$1"
 }
 
-ends() { # STATUS: nothing more has to come
+expect_end() { # STATUS: waits for the end of the output, and checks the exit status
 	lines=()
 	while read -r -t 30 line <&"$out"; do lines+=("$line"); done
 	wait "$pid"
 	check "exit status" $? = "$1"
 }
 
-log() { # LETTER WANT…: each log line after the letter, its text and number
-	tell "$1"
+log() { # LETTER WANT…: sends the letter and expects these log lines, each with text and number
+	send "$1"
 	shift
 	for want in "$@"; do
 		until_line "log *"
@@ -56,8 +56,8 @@ log() { # LETTER WANT…: each log line after the letter, its text and number
 	done
 }
 
-stat() { # NAME of the stat line
-	tell '!stat'
+stat() { # NAME: sets word to its value in the stat line
+	send '!stat'
 	until_line "stat *"
 	word=${line##* $1=}
 	word=${word%% *}
@@ -69,9 +69,9 @@ check "boot by power" "$word" = 0
 log a "sums wrong 0"
 log h "joined 1" "dirty 0" "beyond memory 0" "beyond numbers 0" "above the limit 0" "kept 0"
 log m "200 bytes 1"
-tell '!oom 300'
+send '!oom 300'
 log m "200 bytes 0"
-tell '!oom 0'
+send '!oom 0'
 log m "200 bytes 1"
 stat heap
 check "the heap holds what was asked for" "$word" = 400
@@ -84,26 +84,26 @@ before=$word
 log s "stack before $before"
 stat stack
 check "the stack's mark rises with 3000 bytes" "$word" -ge 3000 -a "$word" -lt $((3000 + before))
-tell i
+send i
 until_line "log loop *"
 check "2000 rounds of 18 instructions" "$word" -ge 36000 -a "$word" -lt 36100
 for want in "interrupts 3000" "changed 0" "miscounted 0"; do
 	until_line "log *"
 	check "log" "$line" = "log $want"
 done
-tell p
+send p
 log c "rtc 165" "rtc set 0"
 check "a line of the board begins a line" "${lines[-1]}" = "half a line"
-tell z
+send z
 until_line "sleep 60000"
-ends 0
+expect_end 0
 
 start
 check "boot by waking up" "$word" = 3
 log c "rtc 7" "rtc set 0"
-tell r
+send r
 until_line "reset restart"
-ends 3
+expect_end 3
 
 start
 check "boot by reset" "$word" = 1
@@ -118,58 +118,58 @@ for i in 0 8 16 24; do printf "\\x$(printf %02x $((h >> i & 255)))" >>kv/whole.n
 log k "unknown 0" "set 0" "got 5" "other 0" "short 1" "long name 1" "removed 0" "gone 0" "half 3" "whole 7"
 check "a value that was whole when the process ended" "$(cat kv/whole)" = renewed
 check "is settled" ! -s kv/whole.new
-tell o
+send o
 until_line "output 1 300"
 from=${EPOCHREALTIME/./}
 until_line "output 0 0"
 took=$(((${EPOCHREALTIME/./} - from) / 1000))
 check "a pulse of 300 ms ends in a waiting loop" "$took" -ge 280 -a "$took" -lt 2000
-tell o
+send o
 until_line "output 1 300"
 exec {in}>&-
 until_line "output 0 0"
-ends 0
+expect_end 0
 
-# The loop hangs: the pulse and the watchdog go by instructions, 31,250 each millisecond.
+# While the loop hangs, the pulse and the watchdog count instructions: 31,250 are a millisecond.
 start
-tell o
+send o
 until_line "output 1 300"
 on=$count
-tell '!hang'
+send '!hang'
 until_line "output 0 0"
 check "a pulse ends though the loop hangs" $((count - on)) -gt 5000000 -a $((count - on)) -lt 9400000
 until_line "reset watchdog"
 check "the watchdog bites after 5 s" $((count - on)) -gt 150000000 -a $((count - on)) -lt 156300000
-ends 4
+expect_end 4
 
 start
 check "boot by the watchdog" "$word" = 2
-tell o
+send o
 until_line "output 1 300"
-tell '!unaligned'
+send '!unaligned'
 until_line "output 0 0"
 until_line "fault 9 *"
-ends 99
+expect_end 99
 
 start power
 check "boot as the argument says" "$word" = 0
-tell '!no such thing'
+send '!no such thing'
 until_line "no such line of the world"
-ends 2
+expect_end 2
 
-# The count repeats, whatever the waits between took.
+# Each run counts the same instructions, however long its waits took.
 rm -f boot
 for i in 1 2 3; do
 	lines=()
 	start
-	tell w
+	send w
 	until_line "log worked 4"
 	all[i]="${lines[*]} $count"
 	exec {in}>&-
-	ends 0
+	expect_end 0
 done
 check "each run counts the same" "${all[1]}" = "${all[2]}" -a "${all[1]}" = "${all[3]}"
-# The first one counted has the work in it.
+# The count has the work in it, and not only the waits.
 check "and what it counts is the work" "${all[1]##* }" -gt 90000 -a "${all[1]##* }" -lt 100000
 
 echo "qemu smoke: $checks checks, $failed failed"
