@@ -17,18 +17,18 @@ const (
 	seen      = "seen"      // a test failed, crashed or did not end
 	lives     = "lives"     // all of them passed
 	stillborn = "stillborn" // it does not compile
-	same      = "same"      // the compiler makes the same code of it
+	same      = "same"      // the compiler produces the same code for it
 )
 
-// bench compiles one changed file and runs the tests that its object can reach. Each is first tried
-// as plain code; a change that no test sees is tried with the sanitizers as well.
+// bench compiles one changed file and runs the tests that its object can reach. Each change is
+// first tried without sanitizers. If no test sees it, it is tried with the sanitizers as well.
 type bench struct {
-	flags []string          // of every compile
-	tests map[string][]test // by file, the most likely to see a change first
+	flags []string          // for every compile
+	tests map[string][]test // by file; the test most likely to see a change comes first
 	dir   string
 
 	linked   map[string]string // by variant, the file whose tests are linked now
-	original map[string][]byte // the optimized object of each file as it is
+	original map[string][]byte // the optimized object of each unchanged file
 }
 
 type test struct {
@@ -96,7 +96,8 @@ func (b *bench) measureAll() error {
 	return nil
 }
 
-// measure links a test as it is, notes which files of core it has in it, and how long it takes.
+// measure links a test with the unchanged core, and notes which files of core are in it and how
+// long it runs.
 func (b *bench) measure(t string) error {
 	program, log := filepath.Join(b.dir, t), filepath.Join(b.dir, t+".map")
 	args := []string{"-Wl,-Map=" + log, filepath.Join("build/mut/test", t+".o"), "build/mut/libcore.a",
@@ -110,7 +111,7 @@ func (b *bench) measure(t string) error {
 	}
 	began := time.Now()
 	if how := runTest(program, time.Minute); how != lives {
-		return fmt.Errorf("%s does not pass as it is", t)
+		return fmt.Errorf("%s fails without a change", t)
 	}
 	usual := time.Since(began)
 	core, err := filepath.Glob("core/*.c")
@@ -172,7 +173,7 @@ func (v variant) archives() []string {
 func (b *bench) library(v variant) string           { return filepath.Join(b.dir, v.name, "changed.so") }
 func (b *bench) program(v variant, t string) string { return filepath.Join(b.dir, v.name, t) }
 
-// link makes the tests of a file, with the file as a library, unless they are there.
+// link links the tests of a file with the file as a shared library, unless that is done already.
 func (b *bench) link(v variant, file, changed, src string) error {
 	if b.linked[v.name] == file {
 		return nil
@@ -181,7 +182,7 @@ func (b *bench) link(v variant, file, changed, src string) error {
 		return err
 	}
 	if !b.compile(v.shared(), changed, b.library(v)) {
-		return fmt.Errorf("%s does not compile as it is", file)
+		return fmt.Errorf("%s does not compile without a change", file)
 	}
 	for _, t := range b.tests[file] {
 		main := filepath.Join("build", v.name, "test", t.name+".o")
@@ -195,18 +196,18 @@ func (b *bench) link(v variant, file, changed, src string) error {
 			return fmt.Errorf("%s: %v\n%s", t.name, err, out)
 		}
 		if how := runTest(b.program(v, t.name), time.Minute); how != lives {
-			return fmt.Errorf("%s with %s as a library does not pass", t.name, file)
+			return fmt.Errorf("%s fails with %s as a shared library", t.name, file)
 		}
 	}
 	b.linked[v.name] = file
 	return nil
 }
 
-// sameCode tells whether an optimizing compiler makes the same code of the changed file as of the
-// original: then the change makes no difference.
+// sameCode tells whether an optimizing compiler produces the same code for the changed file as for
+// the original. Then the change makes no difference.
 func (b *bench) sameCode(m mutant, changed, src string) bool {
 	code := b.optimized(changed)
-	if b.original[m.file] == nil { // from the same path, because an object has the name in it
+	if b.original[m.file] == nil { // compiled from the same path, because an object contains it
 		if err := os.WriteFile(changed, []byte(src), 0o644); err != nil {
 			return false
 		}

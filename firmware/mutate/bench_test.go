@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A test that cannot be linked or does not pass ends the run; nothing of it stays in the build
+// If a test cannot be linked or fails, the run ends and leaves none of its files in the build
 // folder.
 func TestBenchThatFailsLeavesNothing(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -2,7 +2,7 @@
 // that no unit test detects. It does not know whether a change matters: changes that do not matter
 // are listed in a file, each with its reason.
 //
-// It runs in firmware/, by its Makefile: make mutate, make mutate-fixed.
+// Run it in firmware/ through the Makefile: make mutate, make mutate-fixed.
 package main
 
 import (
@@ -20,11 +20,11 @@ import (
 var (
 	files      = flag.String("files", "", "only these files of core, as echo.c,node.c")
 	limit      = flag.Duration("for", 10*time.Minute, "stop after this time; the next run goes on")
-	again      = flag.Bool("again", false, "try those that lived once more")
-	fixed      = flag.String("fixed", "", "a list of changes; only they are tried, and each must be seen")
+	again      = flag.Bool("again", false, "try again the changes that no test detected")
+	fixed      = flag.String("fixed", "", "try only the changes of this list; a test must detect each")
 	equivalent = flag.String("equivalent", "mutate/equivalent.txt", "the list of changes that do not matter")
-	results    = flag.String("results", "build/mutate/results.txt", "what is known so far")
-	list       = flag.Bool("list", false, "print the changes, and do nothing")
+	results    = flag.String("results", "build/mutate/results.txt", "the file with the results so far")
+	list       = flag.Bool("list", false, "print the changes and try none")
 )
 
 func main() {
@@ -57,7 +57,7 @@ func run() error {
 	return runAll(b, all, sources)
 }
 
-// load returns every change of the files that are asked for, and their sources.
+// load returns every change of the wanted files, and the sources of these files.
 func load() ([]mutant, map[string]string, error) {
 	names, err := filepath.Glob("core/*.c")
 	if err != nil {
@@ -84,7 +84,8 @@ func load() ([]mutant, map[string]string, error) {
 	return all, sources, nil
 }
 
-// readList reads lines of file:function, old, new and maybe a remark, with tabs between them.
+// readList reads lines of file:function, old, new and maybe a remark, with tabs between them. It
+// returns the remarks by the first three fields.
 func readList(path string) (map[string]string, error) {
 	out := map[string]string{}
 	f, err := os.Open(path)
@@ -192,8 +193,8 @@ func runAll(b *bench, all []mutant, sources map[string]string) error {
 	return nil
 }
 
-// readResults returns how each change ended, by key and digest of its file. Of several the last
-// counts.
+// readResults returns how each change ended, by key and digest of its file. The last of several
+// results counts.
 func readResults() (map[string]string, error) {
 	out := map[string]string{}
 	b, err := os.ReadFile(*results)

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// mutant is one small change of a file, and how it is written down: by function and text, so that
-// it stays the same when lines move.
+// mutant is one small change of a file. Its key is made of the function and the text and not of a
+// line number, so that it stays valid when lines move.
 type mutant struct {
 	file, function string
 	old, new       string // the line or statement before and after
-	from, to       int    // what it replaces in the source
-	text           string // by what
+	from, to       int    // the replaced part of the source
+	text           string // the replacement
 }
 
 func (m mutant) key() string {
@@ -28,7 +28,7 @@ var swaps = map[string][]string{
 	"<<": {">>"}, ">>": {"<<"}, "true": {"false"}, "false": {"true"}, "!": {""},
 }
 
-// mutants returns what may be changed in a file, in the order of the file.
+// mutants returns all changes of a file, in the order of the file.
 func mutants(file, src string) []mutant {
 	var ts []token
 	for _, t := range tokenize(src) {
@@ -48,7 +48,7 @@ func mutants(file, src string) []mutant {
 		}
 		all = append(all, m)
 	}
-	// inLine changes bytes of one line.
+	// inLine adds a change of some bytes of one line.
 	inLine := func(i, from, to int, text string) {
 		line := lines[ts[i].line]
 		start := strings.LastIndex(src[:ts[i].at], "\n") + 1
@@ -81,7 +81,7 @@ func mutants(file, src string) []mutant {
 			change = halfAndTwice
 		}
 		for k, s := range change(t.text) {
-			if k > 0 || !dimension(ts, i) { // unused room makes no difference
+			if k > 0 || !dimension(ts, i) { // a larger array makes no difference
 				inLine(i, t.at, end, s)
 			}
 		}
@@ -117,7 +117,7 @@ func mutants(file, src string) []mutant {
 	return all
 }
 
-// binary tells whether a plus or minus has something before it.
+// binary tells whether a plus or minus has an operand before it.
 func binary(ts []token, i int) bool {
 	if i == 0 {
 		return false
@@ -126,7 +126,7 @@ func binary(ts []token, i int) bool {
 	return before == ")" || before == "]" || identifier(before[0]) && before != "return" && before != "case"
 }
 
-// dimension tells whether a number is that of a declared array.
+// dimension tells whether a number is the dimension of a declared array.
 func dimension(ts []token, i int) bool {
 	return i > 2 && ts[i-1].text == "[" && identifier(ts[i-2].text[0]) && identifier(ts[i-3].text[0]) &&
 		ts[i-3].text != "return"
@@ -143,7 +143,7 @@ func halfAndTwice(text string) []string {
 	return []string{fmt.Sprint(v * 2), fmt.Sprint(v / 2)}
 }
 
-// neighbours returns those of a number.
+// neighbours returns a number plus one and minus one.
 func neighbours(text string) []string {
 	digits := strings.TrimRight(text, "uUlL")
 	v, err := strconv.ParseUint(digits, 0, 64)

@@ -23,7 +23,7 @@ var operators = []string{"<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<="
 // and no strings over several lines.
 func tokenize(src string) []token {
 	var all []token
-	line, start := 0, true // start: nothing but space stands before on this line
+	line, start := 0, true // start: only space comes before on this line
 	for at := 0; at < len(src); {
 		n, blank := next(src[at:], start)
 		text := src[at : at+n]
@@ -84,11 +84,11 @@ type place struct {
 	begins   bool
 }
 
-// places says where each of the tokens stands. There is no blank one among them.
+// places returns the place of each token. ts has no blank tokens.
 func places(ts []token) []place {
 	out := make([]place, len(ts))
-	var braces []bool // of each open one, whether statements stand in it
-	var parens []int  // where each open one stands
+	var braces []bool // for each open brace, whether it contains statements
+	var parens []int  // the index of each open parenthesis
 	var name, function string
 	begins, heads := false, map[int]bool{} // heads: the closing parentheses of if, for, while and switch
 	for i, t := range ts {
