@@ -1,6 +1,6 @@
-# Compiles the ports for the two chips against declarations of our own, so that they stay correct C,
-# tests what they do without a chip, and holds the renaming of Mbed TLS to its purpose. It proves no
-# more than that: no SDK, no board. Included by firmware/Makefile, or in firmware/: make -f
+# Compiles the ports for the two chips against our own declarations of the SDKs, tests the ESP8266's
+# port without a chip, and checks the renaming of Mbed TLS. There is no SDK and no board here, so it
+# proves no more than that. Included by firmware/Makefile, or in firmware/: make -f
 # port/stubs/build.mk ports-compile
 #
 # There is no compiler for the ESP32 among Debian's packages; gcc stands in for it.
@@ -14,8 +14,8 @@ PORT_FLAGS   := -std=gnu11 -Os -Wall -Wextra -Wconversion -Wshadow -Wstrict-prot
 WIRINGS_esp8266 := reader_pins battery_pins door_pins
 WIRINGS_esp32   := reader_pins battery_pins door_pins reader_lock_pins
 
-# What the SDKs refuse unless another header came before it (FreeRTOS.h, stdbool.h, stdint.h): the
-# stubs refuse it as well, or they would hide it.
+# Headers that the SDKs refuse unless another one was included before (FreeRTOS.h, stdbool.h,
+# stdint.h). The stubs refuse them as well; otherwise a missing include would not show here.
 NOT_ALONE_esp8266 := driver/uart.h driver/hw_timer.h esp_event_base.h freertos/queue.h freertos/task.h
 NOT_ALONE_esp32   := freertos/queue.h freertos/task.h
 
@@ -38,7 +38,7 @@ ports-compile: $(MBEDTLS_DONE)
 	@set -e; $(foreach chip,esp8266 esp32,./ladder.sh $(chip) port/esp/*.[ch] -- $(PORTS)/$(chip)-*.o;)
 	@echo "ports-compile: ESP8266 and ESP32, each wiring, compiled against stubs only"
 
-# The ESP8266's port on this machine, with an SDK played by the test.
+# The ESP8266's port on this machine, with a fake SDK.
 ports-test: $(MBEDTLS_DONE)
 	@mkdir -p $(PORTS)
 	@set -e; for pins in door_pins reader_pins "door_pins -DLK_DIM=1"; do \
@@ -49,7 +49,7 @@ ports-test: $(MBEDTLS_DONE)
 		$(PORTS)/test-port; \
 	done
 
-# Beside the SDK's own Mbed TLS ours must not show one global name of its own, defined or asked for.
+# The SDK has a Mbed TLS of its own, so ours must neither define nor use one of its global names.
 ports-rename: $(MBEDTLS_DONE)
 	@rm -rf $(PORTS)/renamed && mkdir -p $(PORTS)/renamed
 	@port/esp8266/rename.sh build/mbedtls $(PORTS)/rename.h $(LX106_CC)

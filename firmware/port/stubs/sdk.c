@@ -33,7 +33,7 @@ volatile gpio_struct_t GPIO;
 spi_dev_t SPI1;
 esp_event_base_t WIFI_EVENT = "wifi", IP_EVENT = "ip";
 
-/* By its build the port calls this instead of abort. */
+/* The Makefile compiles the port so that it calls this instead of abort. */
 void stub_abort(void)
 {
 	sdk.aborts++;
@@ -79,7 +79,7 @@ esp_err_t esp_timer_create(const esp_timer_create_args_t *a, esp_timer_handle_t 
 	*out = NULL;
 	return ESP_OK;
 }
-/* As the SDK: a whole number of its ticks, or refused. */
+/* Like the SDK, it refuses a period that is not a whole number of ticks. */
 esp_err_t esp_timer_start_periodic(esp_timer_handle_t timer, uint64_t period)
 {
 	(void)timer;
@@ -129,7 +129,7 @@ esp_err_t spi_init(spi_host_t host, spi_config_t *c)
 {
 	return host == HSPI_HOST && !c->interface.cs_en ? ESP_OK : -1;
 }
-/* The other end answers each byte with its complement. */
+/* The chip on the bus answers each byte with its complement. */
 esp_err_t spi_trans(spi_host_t host, spi_trans_t *t)
 {
 	(void)host;

@@ -1,4 +1,5 @@
-/* The ESP8266's SDK as the tests play it: what it was asked for, and what it will answer. */
+/* A fake of the ESP8266's SDK. It records what the port asked for, and a test sets what it
+ * answers. */
 #ifndef LK_STUB_SDK_H
 #define LK_STUB_SDK_H
 
@@ -51,7 +52,7 @@ struct sdk {
 };
 extern struct sdk sdk;
 
-/* Where in sdk.flash the key is, as text or not; -1: it is not there. */
+/* The index in sdk.flash of a key that is stored as text or not, or -1. */
 int sdk_find(const char *key, bool text);
 
 #endif

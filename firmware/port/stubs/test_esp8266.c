@@ -1,5 +1,5 @@
-/* The ESP8266's port with an SDK played by sdk.c: what it asks of the SDK, and when. It says
- * nothing about a real chip. */
+/* The ESP8266's port with the fake SDK of sdk.c: what the port asks of the SDK, and when. This
+ * proves nothing about a real chip. */
 #include "check.h"
 #include "err.h"
 #include "esp8266/gpio_struct.h"
@@ -8,15 +8,16 @@
 #include "sdk.h"
 #include "tcpip_adapter.h"
 
-/* The output drives its load: the pin is driven, and high or pulsed. */
-static bool pulled(void)
+/* Whether the output drives its load: the pin is driven, and is high or has PWM. */
+static bool output_is_on(void)
 {
 	bool driven = sdk.mode[OUTPUT] == GPIO_MODE_OUTPUT && !(GPIO.enable_w1tc >> OUTPUT & 1);
 	bool high = sdk.level[OUTPUT] != 0 && !(GPIO.out_w1tc >> OUTPUT & 1);
 	return driven && (high || sdk.pwm); /* PWM writes the level again and again */
 }
 
-static unsigned aborts(void)
+/* Runs the port's watchdog check once. Returns how often the port has aborted. */
+static unsigned run_watchdog(void)
 {
 	if (setjmp(sdk.aborted) == 0)
 		sdk.watch(sdk.watch_arg);
@@ -35,45 +36,45 @@ static void test_output(const struct lk_port *p)
 	CHECK_EQ(sdk.level[OUTPUT], 0);
 	CHECK_EQ(sdk.mode[OUTPUT], GPIO_MODE_OUTPUT);
 	p->output(p->ctx, 100, 3000);
-	CHECK(pulled());
+	CHECK(output_is_on());
 	ticks(299);
-	CHECK(pulled());
-	ticks(1); /* the loop has done nothing */
-	CHECK(!pulled());
+	CHECK(output_is_on());
+	ticks(1); /* though the loop has done nothing */
+	CHECK(!output_is_on());
 	p->feed(p->ctx);
 	p->output(p->ctx, 100, 25);
 	ticks(2);
-	CHECK(pulled());
+	CHECK(output_is_on());
 	ticks(1);
-	CHECK(!pulled()); /* a pulse is rounded up to a tick, and ends */
+	CHECK(!output_is_on()); /* a pulse is rounded up to a tick, and ends */
 	p->output(p->ctx, 100, 1000);
 	p->output(p->ctx, 0, 0);
-	CHECK(!pulled());
+	CHECK(!output_is_on());
 	p->output(p->ctx, 100, 0);
 	p->feed(p->ctx);
 	ticks(490);
-	CHECK(pulled()); /* without an end it stays */
-	CHECK_EQ(aborts(), 0);
-	ticks(11); /* the loop hangs: 5 s */
-	CHECK(!pulled());
-	CHECK_EQ(aborts(), 1);
+	CHECK(output_is_on()); /* an output without an end stays on */
+	CHECK_EQ(run_watchdog(), 0);
+	ticks(11); /* the loop has hung for 5 s */
+	CHECK(!output_is_on());
+	CHECK_EQ(run_watchdog(), 1);
 	p->feed(p->ctx);
 	p->output(p->ctx, 100, 0);
-	CHECK(pulled());
+	CHECK(output_is_on());
 	if (setjmp(sdk.aborted) == 0)
 		p->restart(p->ctx);
-	CHECK(!pulled());
+	CHECK(!output_is_on());
 	if (!LK_DIM)
 		return;
 	p->output(p->ctx, 40, 100);
-	CHECK(pulled() && sdk.pwm);
+	CHECK(output_is_on() && sdk.pwm);
 	ticks(10);
-	CHECK(!pulled()); /* though PWM goes on writing the level */
+	CHECK(!output_is_on()); /* though PWM goes on writing the level */
 	p->output(p->ctx, 100, 0);
-	CHECK(pulled() && !sdk.pwm);
+	CHECK(output_is_on() && !sdk.pwm);
 	p->output(p->ctx, 40, 0);
 	p->output(p->ctx, 0, 0);
-	CHECK(!pulled() && !sdk.pwm);
+	CHECK(!output_is_on() && !sdk.pwm);
 }
 
 static void test_flash(const struct lk_port *p)
@@ -92,7 +93,7 @@ static void test_flash(const struct lk_port *p)
 	CHECK(sdk_find("counter", false) >= 0);
 	CHECK_EQ(p->kv_get(p->own, "counter", b, sizeof b), 3);
 	CHECK_EQ(p->kv_set(p->own, "secret", b, 0), 0);
-	CHECK_EQ(p->kv_set(p->own, "secret", b, 0), 0); /* what is not there is gone too */
+	CHECK_EQ(p->kv_set(p->own, "secret", b, 0), 0); /* removing a missing key is no error */
 	CHECK_EQ(p->kv_get(p->own, "secret", b, sizeof b), 0);
 }
 
@@ -100,17 +101,17 @@ static void test_random(const struct lk_port *p)
 {
 	uint8_t a[48], b[48], before[32], after[32];
 
-	CHECK(p->random(p->ctx, a, sizeof a) < 0); /* no seed, no radio: nothing that could not be guessed */
+	CHECK(p->random(p->ctx, a, sizeof a) < 0); /* without a seed and a radio every byte could be guessed */
 	memset(before, 1, sizeof before);
 	CHECK_EQ(p->kv_set(p->own, "seed", before, sizeof before), 0);
 	sdk.flash_broken = true;
-	CHECK(p->random(p->ctx, a, sizeof a) < 0); /* a seed that stays would be used twice */
+	CHECK(p->random(p->ctx, a, sizeof a) < 0); /* a seed that cannot be replaced would be used twice */
 	sdk.flash_broken = false;
 	CHECK_EQ(p->random(p->ctx, a, sizeof a), 0);
 	CHECK_EQ(p->kv_get(p->own, "seed", after, sizeof after), 32);
 	CHECK(memcmp(before, after, 32) != 0);
 	CHECK_EQ(p->random(p->ctx, b, sizeof b), 0);
-	/* even from a generator that always says the same */
+	/* though the generator always returns the same bytes */
 	CHECK(memcmp(a, b, 32) != 0 && memcmp(a, a + 32, 16) != 0);
 }
 
@@ -122,7 +123,7 @@ static void test_wifi(const struct lk_port *p)
 	CHECK_EQ(p->net_join(p->ctx, "", ""), LK_ERANGE);
 	CHECK_EQ(p->net_join(p->ctx, ssid, password), 0);
 	CHECK(memcmp(sdk.sta.ssid, ssid, 32) == 0 && memcmp(sdk.sta.password, password, 64) == 0);
-	CHECK_EQ(sdk.sta.threshold.authmode, WIFI_AUTH_WPA2_PSK); /* no open network instead */
+	CHECK_EQ(sdk.sta.threshold.authmode, WIFI_AUTH_WPA2_PSK); /* never an open network */
 	sdk.on_event(sdk.on_event_arg, WIFI_EVENT, WIFI_EVENT_STA_START, NULL);
 	CHECK_EQ(sdk.connects, 1);
 	CHECK(!p->net_ready(p->ctx));
@@ -152,7 +153,7 @@ static void test_udp(const struct lk_port *p)
 	CHECK_EQ(sdk.to.sin_addr.s_addr, 0x0100007f);
 	CHECK_EQ(p->udp_send(p->own, b, sizeof b), 0);
 	CHECK_EQ(p->udp_recv(p->own, b, sizeof b), 0);
-	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN); /* asked, not waited for */
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN); /* resolving; it does not wait */
 	CHECK_EQ(sdk.closed, 1);
 	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN);
 	ip_addr_t found = {0x0300007f};
@@ -238,14 +239,14 @@ static void test_rest(const struct lk_port *p)
 		test_chip(p);
 	else
 		test_inputs(p);
-	CHECK(!p->input(p->ctx, LK_INPUT_TAMPER)); /* there is no switch at this case */
+	CHECK(!p->input(p->ctx, LK_INPUT_TAMPER)); /* this board has no tamper switch */
 }
 
 int main(void)
 {
 	struct lk_port port;
 
-	sdk.level[OUTPUT] = 1; /* whatever it was */
+	sdk.level[OUTPUT] = 1; /* as an earlier program left it */
 	if (setjmp(sdk.aborted) != 0)
 		return 1;
 	lk_board_init(&port);

@@ -1,5 +1,5 @@
-/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing
- * here has run on a board. */
+/* Our own declarations, so that the port compiles without the SDK. These are not the SDK's headers,
+ * and nothing here has run on a board. */
 #ifndef STUB_SDKCONFIG_H
 #define STUB_SDKCONFIG_H
 
