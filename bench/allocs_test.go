@@ -25,22 +25,22 @@ import (
 
 // The gateway's allocations for one granted scan, from the scan's datagram to the verdict's: DTLS
 // and CoAP of both sessions, freshness, decision, event, command, receipt, second event. The store
-// is in memory. On average, because the libraries' pools and timers have their share in it: more
-// than this is a change of ours or theirs. Whoever adds some on purpose puts the new figure here;
-// whoever saves some does too.
+// is in memory. It is an average, because the libraries' pools and timers allocate now and then.
+// More than this means that our code or a library has changed. If you add or save allocations on
+// purpose, put the new figure here.
 const (
 	gateAllocs = 318
-	gateSpread = 4 // what the average of so many scans may differ by from one run to the next
+	gateSpread = 4 // how much the average may differ from one run to the next
 )
 
 const (
 	gateDoors = 16
-	gateWarm  = 3  // scans at each door before, for pools and maps to fill
+	gateWarm  = 3  // scans at each door first, to fill pools and maps
 	gateScans = 12 // scans at each door that count; a reader has 20 requests before its rate bounds it
 )
 
-// inNodes makes this program the nodes of a gateway elsewhere, so that their allocations are not
-// counted.
+// inNodes is set in the environment of a second process of this program. It runs the nodes, so that
+// their allocations are not counted.
 const inNodes = "LATCHKEY_BENCH_NODES"
 
 func TestMain(m *testing.M) {
@@ -53,15 +53,15 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// node is what the other process has to know of one.
+// node is what the other process must know about one node.
 type node struct {
 	Name, Gateway, Secret string
 	Kind                  keys.Kind
 	Identity              keys.ID
 }
 
-// runNodes reads nodes and then, line by line, how often every reader is to scan. It answers each
-// line when all is done, and ends with its input.
+// runNodes reads the nodes and starts them. Each further line says how often every reader is to
+// scan, and is answered when all scans are done. It returns when its input ends.
 func runNodes(in io.Reader, out io.Writer) error {
 	lines := json.NewDecoder(in)
 	var nodes []node
@@ -144,11 +144,11 @@ func TestGateAllocationsOfAScan(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !answers.Scan() {
-			t.Fatal("the nodes are gone")
+			t.Fatal("the process of the nodes has ended")
 		}
 	}
 	ask(nodes)
-	h.settled(gateDoors)
+	h.waitForLocks(gateDoors)
 	scan := func(times int) {
 		t.Helper()
 		acted.Add(times * gateDoors)
@@ -156,7 +156,8 @@ func TestGateAllocationsOfAScan(t *testing.T) {
 		acted.Wait()
 	}
 	scan(gateWarm)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // each processor has a share of every pool to fill
+	// Each processor has a part of every pool, which would have to be filled.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
 	var before, after runtime.MemStats
@@ -176,7 +177,7 @@ func TestGateAllocationsOfAScan(t *testing.T) {
 	case got > gateAllocs+gateSpread:
 		t.Errorf("got %.1f allocations a scan, want %d", got, gateAllocs)
 	case got < gateAllocs-gateSpread:
-		t.Errorf("got %.1f allocations a scan, fewer than the %d that are held: hold the new figure", got,
-			gateAllocs)
+		t.Errorf("got %.1f allocations a scan, fewer than the %d of gateAllocs: put the new figure there",
+			got, gateAllocs)
 	}
 }

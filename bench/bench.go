@@ -1,3 +1,3 @@
-// Package bench measures the whole way of a scan. Benchmarks of a single package stand beside that
-// package. README.md says what is in each number.
+// Package bench measures a scan from the tap to the command. Benchmarks of a single package are in
+// that package. README.md says what is in each number.
 package bench

@@ -24,10 +24,10 @@ const (
 )
 
 // BenchmarkTapBesideFlood taps at one door, ten times a second, alone and while the reader of
-// another door sends a thousand requests a second, in turn. What is measured is from the tap to the
-// command's arrival at the lock. The other reader sends true scans with a card that opens its door,
-// or one scan again and again, or asks what there is: what is within its rate is served, all else
-// has to be refused.
+// another door sends a thousand requests a second, in turn. It measures the time from the tap until
+// the command arrives at the lock. The other reader sends valid scans of a card that opens its
+// door, or one scan again and again, or requests for /.well-known/core. The gateway must serve what
+// is within that reader's rate and refuse the rest.
 func BenchmarkTapBesideFlood(b *testing.B) {
 	for _, kind := range []string{"scans", "replays", "gets"} {
 		b.Run(kind, func(b *testing.B) { tapBesideFlood(b, kind) })
@@ -53,7 +53,7 @@ func tapBesideFlood(b *testing.B, kind string) {
 	tapper := h.node(reader)
 	lock, reader = h.door(1, card(1))
 	h.node(lock)
-	h.settled(2)
+	h.waitForLocks(2)
 	f := newFlood(b, h, reader, kind)
 
 	alone, beside := newTimes(), newTimes()
@@ -92,7 +92,8 @@ func tapBesideFlood(b *testing.B, kind string) {
 	b.ReportMetric(float64(other), "other")
 	b.ReportMetric(float64(failed), "failed")
 	if failed > 0 || other > 0 || perSecond < 950 {
-		b.Errorf("%d taps failed, %d requests of %.0f a second had another answer: want none, none and a thousand", failed, other, perSecond)
+		b.Errorf("%d taps failed, %d requests of %.0f a second had another answer: "+
+			"want none, none and a thousand", failed, other, perSecond)
 	}
 }
 
@@ -100,14 +101,14 @@ func newTimes() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(10*time.Second/time.Microsecond), 3)
 }
 
-// flood is a reader that sends requests at a fixed rate, whatever comes back. It runs in the same
-// process, on the same CPUs.
+// flood is a reader that sends requests at a fixed rate, whatever it is answered. It runs in the
+// same process, on the same CPUs.
 type flood struct {
 	kind                   string
 	conn                   *transport.Conn
 	held                   coapres.Held
 	counter                atomic.Uint64
-	refused, served, other atomic.Int64 // answered with 4.29, with 2.xx, with something else or not at all
+	refused, served, other atomic.Int64 // answered 4.29; answered 2.xx; anything else or no answer
 	lasted                 time.Duration
 }
 
@@ -122,14 +123,15 @@ func newFlood(b *testing.B, h *site, reader device.Config, kind string) *flood {
 	f := &flood{kind: kind, conn: conn}
 	call, done := context.WithTimeout(ctx, 5*time.Second)
 	defer done()
-	if _, err := coapres.Call(call, conn, &f.held, coapres.Request{Method: codePOST, Path: "/rd"}); err != nil { // brings an Echo
+	register := coapres.Request{Method: codePOST, Path: "/rd"} // its answer has an Echo
+	if _, err := coapres.Call(call, conn, &f.held, register); err != nil {
 		b.Fatal(err)
 	}
 	return f
 }
 
-// begin sends until stop is called. Two requests at most are on their way at once (NSTART): one
-// that is due meanwhile is sent as soon as may be, and the rate is kept.
+// begin sends requests until stop is called. At most two requests are under way at once; one that
+// is due meanwhile is sent as soon as possible, so that the rate is kept.
 func (f *flood) begin() (stop func()) {
 	began, over := time.Now(), make(chan struct{})
 	var due atomic.Int64
@@ -166,7 +168,7 @@ func (f *flood) send() {
 		now := time.Now()
 		s := wire.Scan{N: n, UID: card(1)}
 		r.Echo, s.Age = f.held.Age(now, now)
-		r.Body, _ = s.Encode(wire.CBOR) // it is well-formed
+		r.Body, _ = s.Encode(wire.CBOR) // cannot fail: the scan is well-formed
 	}
 	switch a, err := coapres.Call(ctx, f.conn, &f.held, r); {
 	case err == nil && a.Code == codeTooManyRequests:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# compare.sh REF: the benchmarks of this working tree beside those of another commit, in turn, as benchstat's table.
-# BENCH says which (a pattern as of go test -bench), SKIP which not, COUNT how many rounds, BENCHTIME how long each takes, PKGS where they are.
+# compare.sh REF: runs the benchmarks of this working tree and of another commit in turn and
+# compares them with benchstat. BENCH says which ones (a pattern of go test -bench), SKIP which ones
+# not, COUNT how many rounds, BENCHTIME how long each takes, and PKGS in which packages they are.
 set -u
 
 ref=${1:-}
@@ -23,7 +24,7 @@ short=$(git rev-parse --short "$commit")
 tmp=$(mktemp -d) || exit 1
 child=
 tidy() {
-	cd "$root" # it may be in what is removed
+	cd "$root" # the present folder may be removed
 	if [ -n "$child" ]; then
 		kill "$child" 2>/dev/null
 		wait "$child" 2>/dev/null
@@ -36,7 +37,7 @@ trap tidy EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# wait_for runs a program so that a signal does not have to wait for it.
+# wait_for runs a program in the background and waits, so that a signal is handled at once.
 wait_for() {
 	"$@" &
 	child=$!
@@ -48,24 +49,27 @@ wait_for() {
 
 git worktree add --quiet --detach "$tmp/ref" "$commit" || fail "no working tree of $ref"
 
-# build makes $tmp/SIDE-N.test of the Nth package of the tree in $2.
+# build SIDE TREE NAME makes $tmp/SIDE-N.test of the Nth package of the tree.
 build() {
 	n=0
 	for p in $packages; do
 		n=$((n + 1))
 		[ -d "$2/$p" ] || fail "$3 has no package $p: leave it out with PKGS"
-		wait_for "$go" -C "$2" test -c -o "$tmp/$1-$n.test" "$p" || fail "$p of $3 does not build: leave it out with PKGS, or choose another REF"
+		wait_for "$go" -C "$2" test -c -o "$tmp/$1-$n.test" "$p" ||
+			fail "$p of $3 does not build: leave it out with PKGS, or choose another REF"
 		[ -f "$tmp/$1-$n.test" ] || fail "$p of $3 has no benchmarks: leave it out with PKGS"
 	done
 }
 
-# measure runs each package's benchmarks once, in its folder, where its test data is.
+# measure SIDE TREE NAME runs each package's benchmarks once, in the package's folder, where its
+# test data is.
 measure() {
 	n=0
 	for p in $packages; do
 		n=$((n + 1))
 		cd "$2/$p" || exit 1
-		wait_for "$tmp/$1-$n.test" -test.run '^$' -test.bench "$bench" -test.skip "$skip" -test.benchtime "$benchtime" -test.benchmem \
+		wait_for "$tmp/$1-$n.test" -test.run '^$' -test.bench "$bench" -test.skip "$skip" \
+			-test.benchtime "$benchtime" -test.benchmem \
 			>"$tmp/out" 2>&1 || { cat "$tmp/out" >&2; fail "$p of $3 failed"; }
 		cat "$tmp/out" >>"$tmp/$1.txt"
 		cd "$root" || exit 1

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// clone is a repository of two commits with a package each: the second has both.
+// clone makes a repository of two commits. The first has package one, the second also has package
+// two.
 func clone(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +32,7 @@ func clone(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"go.mod", "go.sum"} { // they name benchstat
+	for _, name := range []string{"go.mod", "go.sum"} { // go.mod names benchstat as a tool
 		b, err := os.ReadFile(filepath.Join("..", name))
 		if err != nil {
 			t.Fatal(err)
@@ -39,7 +40,8 @@ func clone(t *testing.T) string {
 		write(name, b)
 	}
 	code := func(name string) {
-		write(name+"/x_test.go", []byte("package "+name+"\n\nimport \"testing\"\n\nfunc BenchmarkNothing(b *testing.B) {\n\tfor b.Loop() {\n\t}\n}\n"))
+		write(name+"/x_test.go", []byte("package "+name+"\n\nimport \"testing\"\n\n"+
+			"func BenchmarkNothing(b *testing.B) {\n\tfor b.Loop() {\n\t}\n}\n"))
 	}
 	git("init", "-q")
 	code("one")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# reproducible.sh: builds the same release in two folders, the second without anything of the first in its build
-# cache, and compares the bytes. ARCH (amd64) says for which machine.
+# reproducible.sh: builds the same release in two folders, the second with an empty build cache, and
+# compares the bytes. ARCH (amd64) says for which machine.
 set -eu
 
 arch=${ARCH:-amd64} version=v0.0.0-reproducible released=2037-01-02T03:04:05Z
@@ -21,7 +21,7 @@ one=$tmp/one/bin/release/latchkey-linux-$arch
 another=$tmp/another/one/bin/release/latchkey-linux-$arch
 sha256sum "$one" "$another" | sed "s|$tmp/||"
 cmp "$one" "$another"
-if [ "$arch" = "$(${GO:-go} env GOHOSTARCH)" ]; then # it runs here, and says which release it is
+if [ "$arch" = "$(${GO:-go} env GOHOSTARCH)" ]; then # this machine can run it: check the release that it reports
 	"$one" version | grep -F "latchkey $version "
 	"$one" version --json | grep -qF "\"built\":\"$released\""
 fi

@@ -1,7 +1,8 @@
 #!/bin/sh
-# stress.sh: every package's tests five times, and three times beside eight busy loops, one package at a time.
-# It stops after MINUTES (8) and prints what remains; run it again to go on. What has passed is kept in bin/stress for the
-# present commit and working tree. PKGS says which packages, CALM and BUSY how many times, RACE= leaves the race detector out.
+# stress.sh: runs the tests of each package five times, and three times while eight busy loops run,
+# one package at a time. It stops after MINUTES (8) and prints how many runs remain; run it again to
+# continue. What has passed is kept in bin/stress for the present commit and working tree. PKGS says
+# which packages, CALM and BUSY how many times; RACE= turns the race detector off.
 set -u
 
 minutes=${MINUTES:-8} calm=${CALM:-5} busy=${BUSY:-3} loops=${LOOPS:-8} race=${RACE--race} go=${GO:-go}
@@ -43,7 +44,7 @@ for pkg in ${PKGS:-$($go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportP
 			fi
 			limit=15m
 			if [ $kind = busy ]; then
-				limit=60m # a core is shared by five
+				limit=60m # five processes share a core
 				start_loops
 			fi
 			began=$(date +%s)

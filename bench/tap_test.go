@@ -20,8 +20,8 @@ import (
 )
 
 // doors is how many doors are tapped in turn. One association may make ten requests a second, with
-// a burst of twenty, and the taps of this benchmark come faster than any person's: enough doors
-// keep every reader within its rate.
+// a burst of twenty. This benchmark taps faster than any person, so it needs many doors to keep
+// every reader within its rate.
 const doors = 64
 
 // site is a gateway with doors and, at each, a reader and a lock over real DTLS on loopback.
@@ -29,10 +29,12 @@ type site struct {
 	b       testing.TB
 	gateway *gateway.Gateway
 	store   *store.Store
-	node    func(device.Config) *device.Device // runs one until the benchmark ends and waits until it is registered
+	// node starts a node that runs until the benchmark ends, and waits until it is registered.
+	node func(device.Config) *device.Device
 }
 
-// newHouse has no doors yet. told, which may be nil, hears of every attempt that was decided.
+// newSite starts a gateway without doors. told, which may be nil, is called for every attempt that
+// was decided.
 func newSite(b testing.TB, opts store.Options, told func(gateway.Timeline)) *site {
 	b.Helper()
 	if !opts.InMemory {
@@ -73,8 +75,8 @@ func newSite(b testing.TB, opts store.Options, told func(gateway.Timeline)) *sit
 	}}
 }
 
-// settled waits until the state of so many locks was read.
-func (h *site) settled(locks int) {
+// waitForLocks waits until the gateway has read the state of that many locks.
+func (h *site) waitForLocks(locks int) {
 	h.b.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for known := 0; known < locks; {
@@ -91,7 +93,7 @@ func (h *site) settled(locks int) {
 	}
 }
 
-// door makes one door with its devices and somebody who may open it with this card.
+// door makes a door with a reader and a lock, and a person who may open it with this card.
 func (h *site) door(i int, uid []byte) (lock, reader device.Config) {
 	h.b.Helper()
 	p := house.Plan{Card: h.store.CredentialID, At: time.Now()}
@@ -109,10 +111,10 @@ func (h *site) door(i int, uid []byte) (lock, reader device.Config) {
 	return lock, reader
 }
 
-// BenchmarkTapToCommand taps one door after the other, one tap at a time: a closed loop, so it says
-// how long a door takes and not how many the gateway can serve. The tap that is measured is the
-// whole of it: node, DTLS, freshness, decision, synced write, command over the lock's own session,
-// receipt, verdict. Taps that were not granted and done are counted, and fail it.
+// BenchmarkTapToCommand taps one door after the other, one tap at a time. It is a closed loop, so
+// it measures how long a door takes and not how many doors the gateway can serve. A tap includes
+// everything: node, DTLS, freshness, decision, synced write, command over the lock's own session,
+// receipt, verdict. A tap that was not granted and done is counted and fails the benchmark.
 func BenchmarkTapToCommand(b *testing.B) {
 	for _, s := range []struct {
 		name string
@@ -138,7 +140,7 @@ func tapToCommand(b *testing.B, opts store.Options) {
 		h.node(lock)
 		readers = append(readers, h.node(reader))
 	}
-	h.settled(doors)
+	h.waitForLocks(doors)
 	verdicts := hdrhistogram.New(1, int64(10*time.Second/time.Microsecond), 3)
 	receipts := hdrhistogram.New(1, int64(10*time.Second/time.Microsecond), 3)
 	next := make([]time.Time, doors) // when the door's reader is within its rate again

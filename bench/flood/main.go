@@ -1,5 +1,5 @@
-// Command flood says hello to a gateway on this machine from many addresses and counts what they
-// get back. It completes no handshake and speaks to loopback alone.
+// Command flood sends a ClientHello to a gateway on this machine from many addresses and counts
+// what they get back. It completes no handshake and sends to loopback only.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// What a flood may be.
+// Bounds of a flood.
 const (
 	maxSources = 100_000
 	maxTime    = 60 * time.Second
@@ -30,10 +30,10 @@ const (
 func main() {
 	f := flood{}
 	to := flag.String("to", "", "`address` of the gateway: 127.x.y.z:port")
-	flag.IntVar(&f.sources, "sources", 20_000, "how many addresses say hello, once each")
-	flag.IntVar(&f.rate, "rate", 5000, "hellos a second")
+	flag.IntVar(&f.sources, "sources", 20_000, "how many addresses send one ClientHello each")
+	flag.IntVar(&f.rate, "rate", 5000, "ClientHellos a second")
 	flag.DurationVar(&f.delay, "delay", 60*time.Millisecond,
-		"how long each address stays to hear what comes back")
+		"how long each address waits for answers")
 	flag.Parse()
 	err := f.check(*to, flag.NArg())
 	if err == nil {
@@ -58,7 +58,7 @@ type flood struct {
 	mu             sync.Mutex
 	sent, answered int // guarded by mu
 	out, in        int // guarded by mu; bytes of UDP payload
-	// Guarded by mu; the most that came to one address above what it sent, or the least below.
+	// Guarded by mu; the largest difference between the bytes that an address received and sent.
 	excess int
 	failed int   // guarded by mu; addresses that could not send
 	why    error // guarded by mu; the first of these
@@ -76,7 +76,7 @@ func (f *flood) check(to string, rest int) (err error) {
 	case f.sources < 1 || f.sources > maxSources:
 		return fmt.Errorf("-sources %d: want 1…%d", f.sources, maxSources)
 	case f.rate < 1 || f.sources/f.rate >= int(maxTime/time.Second):
-		return fmt.Errorf("-rate %d: want as many a second that all have spoken within %v", f.rate, maxTime)
+		return fmt.Errorf("-rate %d: want enough a second that all are sent within %v", f.rate, maxTime)
 	case f.delay < time.Millisecond || float64(f.rate)*f.delay.Seconds() > maxOpen:
 		return fmt.Errorf("-delay %v: want 1ms or more, and at -rate %d no more than %v", f.delay, f.rate,
 			(maxOpen * time.Second / time.Duration(f.rate)).Round(time.Millisecond))
@@ -84,34 +84,35 @@ func (f *flood) check(to string, rest int) (err error) {
 	return nil
 }
 
-// run sends one hello from each address and returns when all have listened for their time.
+// run sends one ClientHello from each address, and returns when all have waited for answers.
 func (f *flood) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
 	f.excess = math.MinInt
 	began := time.Now()
-	var speakers errgroup.Group
-	speakers.SetLimit(maxOpen) // each takes a bounded time
+	var senders errgroup.Group
+	senders.SetLimit(maxOpen) // each takes a bounded time
 	for i := 0; i < f.sources && ctx.Err() == nil; i++ {
 		due := began.Add(time.Duration(i) * time.Second / time.Duration(f.rate))
 		if wait := time.Until(due); wait > 0 {
 			time.Sleep(wait)
 		}
-		speakers.Go(func() error {
-			f.speak(netip.AddrFrom4([4]byte{127, byte(1 + i>>16), byte(i >> 8), byte(i)}))
+		senders.Go(func() error {
+			f.sendHello(netip.AddrFrom4([4]byte{127, byte(1 + i>>16), byte(i >> 8), byte(i)}))
 			return nil
 		})
 	}
 	f.took = time.Since(began)
-	_ = speakers.Wait() // each counts its own failure
+	_ = senders.Wait() // each counts its own failure
 	if f.failed > 0 {
-		return fmt.Errorf("%d addresses could not speak: %w", f.failed, f.why)
+		return fmt.Errorf("%d addresses could not send: %w", f.failed, f.why)
 	}
 	return ctx.Err()
 }
 
-// speak says hello from one address, on a port that the kernel chooses, and hears what comes back.
-func (f *flood) speak(from netip.Addr) {
+// sendHello sends a ClientHello from one address, on a port that the kernel chooses, and counts the
+// bytes that come back.
+func (f *flood) sendHello(from netip.Addr) {
 	c, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)),
 		net.UDPAddrFromAddrPort(f.to))
 	if err != nil {
@@ -162,7 +163,7 @@ func (f *flood) report(w io.Writer) {
 }
 
 // clientHello is the first datagram of a node (RFC 6347 §4.2.1): one record with one handshake
-// message, a random of its own, no cookie.
+// message, with its own random and no cookie.
 func clientHello() []byte {
 	h := []byte{
 		// Record: handshake, DTLS 1.2, epoch 0, number 0; length below.

@@ -34,7 +34,7 @@ var bytesScenario = scenario{
 		"reader: handshake with cookie and connection ID, registration, a scan and its verdict, with a " +
 		"fixed counter and age. " +
 		"The other CoAP servers: handshake and a PUT of 46 bytes. HTTPS: TLS 1.3 and a POST of the same. " +
-		"A reader and a lock: all that both say and hear for one tap, with command and receipt. " +
+		"A reader and a lock: everything that both send and receive for one tap, with command and receipt. " +
 		"Loopback's segments may be longer than those " +
 		"of Ethernet, which makes TCP look a little better than it is.",
 	panel: &report.Panel{Title: "Bytes on the wire, connect and one request", Case: caseConnect,
@@ -91,7 +91,7 @@ func (b *bench) bytesOf(s system) (err error) {
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	if s.name == gatewayName {
-		end, err := b.lockAlone(t)
+		end, err := b.connectLock(t)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (b *bench) bytesOf(s system) (err error) {
 		return x.exchange()
 	}, func() error { return x.exchange() })
 	if x != nil {
-		defer func() { _ = x.Close() }() // it may have been closed by the other side
+		defer func() { _ = x.Close() }() // the other side may have closed it
 	}
 	if err != nil {
 		return err
@@ -127,9 +127,9 @@ func (b *bench) bytesOf(s system) (err error) {
 	return nil
 }
 
-// lockAlone connects the lock of the first door, and taps with a reader that then leaves until the
-// door opens.
-func (b *bench) lockAlone(t *target) (end func(), err error) {
+// connectLock connects the lock of the first door. Then it taps with a reader until the door opens,
+// and disconnects the reader.
+func (b *bench) connectLock(t *target) (end func(), err error) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	lock := device.New(lockConfig(t, t.addr, 0, nil))
 	var ran sync.WaitGroup
@@ -159,7 +159,7 @@ func (b *bench) lockAlone(t *target) (end func(), err error) {
 	return end, errors.Join(err, r.Close())
 }
 
-// bytesOfPair counts what a reader and a lock say to the gateway, and it to them.
+// bytesOfPair counts what a reader and a lock send to the gateway and receive from it.
 func (b *bench) bytesOfPair() (err error) {
 	t, err := some(gatewayName)[0].start(b, server.Order{Sessions: 16, House: server.House{Doors: 1}})
 	if err != nil {
@@ -183,7 +183,7 @@ func (b *bench) bytesOfPair() (err error) {
 		if err := tap(); err != nil {
 			return err
 		}
-		return load.Rest(b.ctx, 1500*time.Millisecond) // until no pulse runs
+		return load.Rest(b.ctx, 1500*time.Millisecond) // until the pulse has ended
 	}, tap)
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func (b *bench) bytesOfMQTT() (err error) {
 	if err != nil {
 		return err
 	}
-	b.traffic(casePair, peer.MQTTName, two.Minus(one)) // each connects both nodes, and leaves
+	b.traffic(casePair, peer.MQTTName, two.Minus(one)) // both runs connect and disconnect both nodes
 	return nil
 }
 

@@ -13,11 +13,11 @@ import (
 
 var coldScenario = scenario{
 	name: "cold", title: "The first tap: after a cold start, and after a wake",
-	what: "One after the other. Cold: handshake, then the first request: of the gateway's reader, " +
-		"registration and a scan that opens a door whose lock is connected; of the others, a PUT. " +
-		"Wake: the reader comes from another port and knows no Echo any more; its connection ID finds the " +
-		"session, the scan is answered 4.01 with an Echo and said again, and the door opens. A peer " +
-		"without connection IDs begins anew, as after a cold start.",
+	what: "One after the other. Cold: the handshake, then the first request. The gateway's reader " +
+		"registers and sends a scan that opens a door whose lock is connected; the others get a PUT. " +
+		"Wake: the reader sends from another port and knows no Echo any more. Its connection ID finds " +
+		"the session, the scan is answered 4.01 with an Echo and sent again, and the door opens. A " +
+		"peer without connection IDs starts anew, as after a cold start.",
 	run: runCold,
 }
 

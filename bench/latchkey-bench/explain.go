@@ -2,7 +2,7 @@ package main
 
 import "latchkey/bench/report"
 
-// Why our figure is worse than the best peer's, and how it could be better.
+// Why our figure is worse than the best peer's, and what it would take to make it better.
 const (
 	layers = "stock pion and go-coap: a goroutine for each message and 60 or so objects, where libcoap " +
 		"has one loop in C. It would take a record loop and a " +
@@ -19,8 +19,7 @@ const (
 		"write"
 )
 
-// explanations say of each figure of ours why it is worse than the best peer's; by system and
-// scenario.
+// explanations say why a figure of ours is worse than the best peer's, by system and scenario.
 var explanations = map[[2]string]string{
 	{gatewayName, "tap"}: synced,
 	{gatewayName + ", store in memory", "tap"}: "no write waits for a disk here, so it is the way through " +

@@ -13,10 +13,11 @@ import (
 
 var fleetScenario = scenario{
 	name: "fleet", title: "A building: scans beside a fleet of idle sessions",
-	what: "The gateway alone, store on disk: scans by the clock, in turn at 256 doors, while other " +
-		"readers hold idle sessions and the policy has so many more grants of other people. " +
+	what: "The gateway alone, store on disk: scans at a fixed rate, in turn at 256 doors, while " +
+		"other readers hold idle sessions and the policy has many grants of other people. " +
 		"Full: 200 scans a second, 10,000 sessions, 100,000 grants. Short: 1,000 sessions and 10,000 " +
-		"grants. CPU is the server's share of its one processor; RSS is what the kernel counts, garbage too.",
+		"grants. CPU is the share of its one processor that the server uses; RSS is what the " +
+		"kernel counts, with garbage.",
 	run: runFleet,
 }
 
@@ -76,7 +77,7 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err e
 	return nil
 }
 
-// shifted opens sessions of the nodes from first on.
+// shifted returns open for the nodes from number first on.
 func shifted(open func(context.Context, *target, int) (exchanger, error),
 	first int) func(context.Context, *target, int) (exchanger, error) {
 	return func(ctx context.Context, t *target, n int) (exchanger, error) { return open(ctx, t, first+n) }

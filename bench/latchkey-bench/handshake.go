@@ -27,7 +27,8 @@ func runHandshake(b *bench) error {
 	all := newCurves()
 	for range b.rounds {
 		for _, s := range some() {
-			if s.name == server.Floor || s.name == server.GoCoAPTuned { // no handshake, and no other
+			// The floor has no handshake, the tuned server has the same one.
+			if s.name == server.Floor || s.name == server.GoCoAPTuned {
 				continue
 			}
 			if err := b.handshakes(s, each, all); err != nil {

@@ -35,7 +35,7 @@ func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, erro
 			if s.On {
 				select {
 				case opened <- time.Now():
-				default: // nobody asks
+				default: // nobody waits for it
 				}
 			}
 		}))
@@ -68,8 +68,8 @@ func (d *doors) close() {
 	d.ran.Wait()
 }
 
-// tap presents a door's card at its reader. It returns when the lock had switched; the zero time if
-// it did not.
+// tap presents a door's card at its reader. It returns the time at which the lock switched, or the
+// zero time if it did not.
 func (d *doors) tap(ctx context.Context, door int) (relay time.Time, err error) {
 	for len(d.opened[door]) > 0 {
 		<-d.opened[door]
@@ -85,8 +85,8 @@ func (d *doors) tap(ctx context.Context, door int) (relay time.Time, err error) 
 	return relay, err
 }
 
-// settle taps once at each door, until all are granted: the first command needs an Echo of the
-// lock, which a reading of its state brings.
+// settle taps at each door until a tap is granted: the first command needs an Echo of the lock,
+// which the gateway gets when it reads the lock's state.
 func (d *doors) settle(ctx context.Context) error {
 	for door := range d.readers {
 		var err error
@@ -102,11 +102,11 @@ func (d *doors) settle(ctx context.Context) error {
 			return fmt.Errorf("door %d does not open: %w", door, err)
 		}
 	}
-	return load.Rest(ctx, 1500*time.Millisecond) // until no pulse runs
+	return load.Rest(ctx, 1500*time.Millisecond) // until the last pulse has ended
 }
 
-// taps taps n times by the clock, at one door after the other, and returns the times to the verdict
-// and to the relay.
+// taps taps n times at a fixed rate, at one door after the other, and returns the times to the
+// verdict and to the relay.
 func (d *doors) taps(ctx context.Context, rate float64, n int) (verdicts, relays *load.Latencies) {
 	relays = load.NewLatencies()
 	verdicts = load.Open(ctx, len(d.readers), rate, n,

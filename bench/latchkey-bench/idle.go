@@ -14,11 +14,11 @@ import (
 
 var idleScenario = scenario{
 	name: "idle", title: "Memory for each idle session",
-	what: "So many sessions are opened, each with one request, and then are silent. Servers in Go collect " +
-		"their garbage and give back what is free before they are asked; of the others it is what " +
-		"the kernel counts. RSS with them, less RSS before the first, by their number. After that a " +
-		"hundred of them do one request more, and all are answered, or the run fails. The gateway's store " +
-		"is in memory.",
+	what: "The sessions are opened, each makes one request, and then they are silent. Servers in Go " +
+		"collect their garbage and return free memory to the system before they are measured; for the " +
+		"others it is what the kernel counts. The figure is RSS with the sessions, less RSS before the " +
+		"first one, divided by their number. After that a hundred of them make one more request; the " +
+		"run fails unless all are answered. The gateway's store is in memory.",
 	run: runIdle,
 }
 
@@ -62,7 +62,7 @@ func (b *bench) idle(s system, n int) (err error) {
 		return err
 	}
 	for i, x := range sessions {
-		if s.name != gatewayName { // its readers have registered
+		if s.name != gatewayName { // the gateway's readers have made a request: their registration
 			if err := x.exchange(); err != nil {
 				return fmt.Errorf("session %d: %w", i, err)
 			}
@@ -91,8 +91,8 @@ func (b *bench) idle(s system, n int) (err error) {
 	return nil
 }
 
-// resident is what the server holds, and its goroutines if it has any, without garbage where that
-// can be told.
+// resident returns the server's memory and its number of goroutines, if known. Garbage is collected
+// first in servers that can do that.
 func (t *target) resident() (rss int64, goroutines float64, err error) {
 	if t.own != nil {
 		f, err := t.own.Figures()
@@ -100,7 +100,7 @@ func (t *target) resident() (rss int64, goroutines float64, err error) {
 	}
 	f, err := t.peer.Figures(true)
 	if err != nil {
-		f.Goroutines = 0 // of others nothing but what the kernel counts
+		f.Goroutines = 0 // other programs have only what the kernel counts
 	}
 	u, err := t.usage()
 	return u.RSS, float64(f.Goroutines), err

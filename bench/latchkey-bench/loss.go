@@ -14,13 +14,12 @@ import (
 
 var lossScenario = scenario{
 	name: "loss", title: "A network that loses",
-	what: "As the warm taps and round trips, through a relay that loses datagrams each way with the " +
-		"probability given, repeats 1 % and holds back 2 % for up to 30 ms so that later ones overtake, " +
-		"from a fixed seed. At 0 % it does none of this. The gateway's taps cross it four times, for " +
-		"reader and lock, the round trips twice. Our node and gateway repeat after two smoothed round " +
-		"trips, 200 ms " +
-		"at the least; the peers' node after 1 s, which is the shortest of RFC 7252's defaults less its " +
-		"random part.",
+	what: "The warm taps and round trips, through a relay that loses datagrams each way with the given " +
+		"probability, duplicates 1 % and delays 2 % for up to 30 ms so that later ones overtake them, from " +
+		"a fixed seed. At 0 % it does none of this. The gateway's taps pass the relay four times, for " +
+		"reader and lock, the round trips twice. Our node and gateway retransmit after two smoothed round " +
+		"trips, but not before 200 ms; the peers' node after 1 s, which is the shortest of RFC 7252's " +
+		"defaults without its random part.",
 	run: runLoss,
 }
 

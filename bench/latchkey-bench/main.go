@@ -1,6 +1,6 @@
-// Command latchkey-bench measures a gateway beside what people would use instead, on one machine,
-// over loopback, and writes what it found as JSON, Markdown and pictures. See bench/README.md for
-// what is in each number.
+// Command latchkey-bench measures a gateway and the systems that people would use instead, on one
+// machine over loopback, and writes the results as JSON, Markdown and pictures. bench/README.md
+// says what each number includes.
 package main
 
 import (
@@ -37,17 +37,18 @@ func main() {
 		flag.PrintDefaults()
 	}
 	var o options
-	flag.BoolVar(&o.full, "full", false, "all of it, with every peer; without, a few minutes' worth with "+
-		"those peers that are here")
-	flag.StringVar(&o.only, "only", "", "these scenarios alone, with commas: "+strings.Join(names(), ","))
+	flag.BoolVar(&o.full, "full", false, "the long form with every peer; without it a short form of a few "+
+		"minutes with the peers that are installed")
+	flag.StringVar(&o.only, "only", "", "only these scenarios, with commas between: "+
+		strings.Join(names(), ","))
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each scenario, in which the systems take turns; 5 if "+
 		"full, 3 otherwise")
-	flag.StringVar(&o.out, "out", "", "folder for results; nothing but the table is written without it")
+	flag.StringVar(&o.out, "out", "", "folder for the results; without it only the table is printed")
 	flag.StringVar(&o.root, "root", ".", "this repository, from which some peers are built")
 	flag.StringVar(&o.commit, "commit", report.Commit(), "the commit to name in the results")
 	flag.StringVar(&o.profiles, "profiles", "",
 		"folder for a CPU profile of each server of ours; they are slower then")
-	show := flag.String("show", "", "a result to show again")
+	show := flag.String("show", "", "an earlier result.json to show again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -71,10 +72,10 @@ type options struct {
 	full                              bool
 	only, out, root, commit, profiles string
 	rounds                            int
-	small                             bool // a test's: as little of everything as there can be
+	small                             bool // for a test: as little of everything as possible
 }
 
-// bench is one run under way.
+// bench is a run that is under way.
 type bench struct {
 	options
 	ctx          context.Context
@@ -86,7 +87,7 @@ type bench struct {
 	progress     io.Writer
 }
 
-// scenario is one question and how it is answered.
+// scenario is one question, with the function that measures the answer.
 type scenario struct {
 	name, title, what string
 	panel             *report.Panel
@@ -104,7 +105,7 @@ func names() (all []string) {
 	return all
 }
 
-// pinned is set in the environment of this program once it keeps to its CPUs.
+// pinned is set in the environment of this program when it runs on its own CPUs.
 const pinned = "LATCHKEY_BENCH_PINNED"
 
 func measure(ctx context.Context, o options) (err error) {
@@ -190,8 +191,8 @@ func choose(only string) (chosen []scenario, err error) {
 	return chosen, nil
 }
 
-// share gives the servers the first CPU and this program the others, as a process that starts again
-// on them. With one CPU all share it.
+// share gives the servers the first CPU and this program the others, for which the program starts
+// again. With only one CPU all share it.
 func (b *bench) share() error {
 	all, err := load.CPUs()
 	if err != nil {
@@ -203,7 +204,7 @@ func (b *bench) share() error {
 		b.server, b.load = []int{server}, all
 		return nil
 	case len(all) < 2:
-		fmt.Fprintln(b.progress, "there is one CPU only: servers and load share it, and every figure says so")
+		fmt.Fprintln(b.progress, "there is only one CPU: servers and load share it")
 		b.server, b.load = all, all
 		return nil
 	}
@@ -213,7 +214,7 @@ func (b *bench) share() error {
 	return load.Pin(all[1:])
 }
 
-// keep writes all there is of a run into a folder, and the table to w.
+// keep writes the run with its pictures into a folder, and the table to w.
 func keep(r *report.Run, dir string, w io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -275,7 +276,7 @@ func (b *bench) add(kase, system, metric, unit string, value float64, how ...fun
 	b.now.Figures[i].Rounds = append(b.now.Figures[i].Rounds, value)
 }
 
-// size picks how much of something is done.
+// size returns how much of something is done in this form of the run.
 func (b *bench) size(full, short, small int) int {
 	switch {
 	case b.full:
@@ -286,14 +287,14 @@ func (b *bench) size(full, short, small int) int {
 	return short
 }
 
-// How a figure is to be read.
+// Properties of a figure, for add.
 func isMain(f *report.Figure) { f.Main = true }
 func isMore(f *report.Figure) { f.More = true }
 func note(text string) func(*report.Figure) {
 	return func(f *report.Figure) { f.Note = text }
 }
 
-// latencies adds the metrics of one round's times, and remembers the distribution.
+// latencies adds the metrics of one round's times, and merges the distribution into all.
 func (b *bench) latencies(kase, system string, l *load.Latencies, all *curves, how ...func(*report.Figure)) {
 	b.add(kase, system, "p50", "µs", l.At(50), append(how, isMain)...)
 	b.add(kase, system, "p99", "µs", l.At(99))
@@ -303,7 +304,7 @@ func (b *bench) latencies(kase, system string, l *load.Latencies, all *curves, h
 	all.merge(kase, system, l)
 }
 
-// curves are the times of all rounds together.
+// curves holds the times of all rounds together.
 type curves struct {
 	order []string
 	of    map[string]*load.Latencies

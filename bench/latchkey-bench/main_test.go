@@ -16,7 +16,7 @@ import (
 	"latchkey/bench/server"
 )
 
-// TestMain lets a test start its servers as the command does: itself, once more.
+// TestMain lets a test start its servers as the command does: by running its own program once more.
 func TestMain(m *testing.M) {
 	if server.IsServer(os.Args) {
 		os.Exit(server.Main(os.Args))
@@ -24,13 +24,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Every scenario measures every system that it is about, with real servers and nodes, and what it
-// found can be shown. Nothing is said of how much.
+// Every scenario measures each of its systems, with real servers and nodes, and the results can be
+// shown. The test does not judge the figures.
 func TestEveryScenario(t *testing.T) {
 	if missing := peer.Missing(); len(missing) > 0 {
 		t.Fatalf("install %s: make bench-deps", strings.Join(missing, " "))
 	}
-	t.Setenv(pinned, "0") // this process stays where it is
+	t.Setenv(pinned, "0") // this process does not start again on other CPUs
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out := t.TempDir()
@@ -70,7 +70,7 @@ func TestEveryScenario(t *testing.T) {
 	for _, s := range r.Scenarios {
 		for _, system := range want[s.Name] {
 			if !slices.ContainsFunc(s.Figures, func(f report.Figure) bool { return f.System == system }) {
-				t.Errorf("%s: nothing of %s", s.Name, system)
+				t.Errorf("%s: no figure of %s", s.Name, system)
 			}
 		}
 		for _, f := range s.Figures {
@@ -78,8 +78,8 @@ func TestEveryScenario(t *testing.T) {
 				t.Errorf("%s, %s, %s, %s: %d rounds, want one", s.Name, f.Case, f.System, f.Metric,
 					len(f.Rounds))
 			}
-			// Packets are lost on purpose in one, and taps come on time, whether or not the machine keeps
-			// up, in the other: a tap that is late then is refused.
+			// "loss" loses packets on purpose. "fleet" taps at a fixed rate even if the machine is
+			// too slow, and a tap that is late is refused.
 			fails := s.Name == "loss" || s.Name == "fleet"
 			if f.Metric == "p50" && f.Rounds[0] <= 0 || f.Metric == "failed" && !fails && f.Rounds[0] != 0 {
 				t.Errorf("%s, %s, %s: %s is %v", s.Name, f.Case, f.System, f.Metric, f.Rounds[0])
@@ -101,7 +101,7 @@ func TestEveryScenario(t *testing.T) {
 		t.Errorf("README.md: %v:\n%s", err, page)
 	}
 	if bytes.Contains(page, []byte("not explained yet")) {
-		t.Errorf("a figure that is worse than a peer's has no sentence that says why:\n%s", page)
+		t.Errorf("a figure is worse than a peer's, and no sentence says why:\n%s", page)
 	}
 	if err := showAgain(filepath.Join(out, "result.json")); err != nil {
 		t.Error(err)
@@ -115,6 +115,6 @@ func TestBadFlags(t *testing.T) {
 		}
 	}
 	if err := showAgain(filepath.Join(t.TempDir(), "none.json")); err == nil {
-		t.Error("a result that is not there: got no error")
+		t.Error("a result that does not exist: got no error")
 	}
 }

@@ -17,13 +17,13 @@ import (
 
 var restartScenario = scenario{
 	name: "restart", title: "A gateway that was away",
-	what: "The gateway with its bounds as they come, store on disk, and so many readers that behave as " +
-		"ours do: an update every 30 s, 10 s of patience, a new session after a wait that doubles from 1 " +
-		"s, with jitter. " +
-		"Asked to stop it says goodbye on every session; killed it does not, and each node finds out by " +
-		"itself. The time counts from when the new process listens until so many are registered again. " +
-		"All nodes are at one address of this machine, which is known from its first node on: 400 " +
-		"handshakes a second. Three rounds at the most, for each takes minutes; the short form kills none.",
+	what: "The gateway with its default limits, store on disk, and readers that behave as ours do: an " +
+		"update every 30 s, 10 s to wait for an answer, a new session after a wait that doubles from 1 " +
+		"s, with jitter. When it is asked to stop, it closes every session; when it is killed, it does " +
+		"not, and each node has to find out. The time counts from when the new process listens until " +
+		"that many nodes are registered again. All nodes have one address of this machine, which is " +
+		"known after its first node: 400 handshakes a second. At most three rounds, because each takes " +
+		"minutes; the short form does not kill the gateway.",
 	run: runRestart,
 }
 
@@ -49,7 +49,7 @@ func runRestart(b *bench) (err error) {
 			return err
 		}
 	}
-	if _, err := t.back(b.ctx, n); err != nil {
+	if _, err := t.waitForAll(b.ctx, n); err != nil {
 		return fmt.Errorf("before the first restart: %w", err)
 	}
 	for range min(b.rounds, 3) {
@@ -64,7 +64,7 @@ func runRestart(b *bench) (err error) {
 				return fmt.Errorf("started again: %w", err)
 			}
 			t.own, t.stop, t.usage = next.own, next.stop, next.usage
-			times, err := t.back(b.ctx, n)
+			times, err := t.waitForAll(b.ctx, n)
 			if err != nil {
 				return fmt.Errorf("%s: %w", how, err)
 			}
@@ -84,8 +84,9 @@ func runRestart(b *bench) (err error) {
 
 var shares = []int{50, 95, 100}
 
-// back waits until all n nodes are there, and tells when so many per cent were.
-func (t *target) back(ctx context.Context, n int) (map[int]time.Duration, error) {
+// waitForAll waits until all n nodes are registered again, and returns when each of shares, in per
+// cent, was reached.
+func (t *target) waitForAll(ctx context.Context, n int) (map[int]time.Duration, error) {
 	const patient = 5 * time.Minute
 	times := map[int]time.Duration{}
 	for began := time.Now(); ; {
@@ -103,7 +104,7 @@ func (t *target) back(ctx context.Context, n int) (map[int]time.Duration, error)
 			return times, nil
 		}
 		if took > patient {
-			return nil, fmt.Errorf("%d of %d are there after %v", here, n, patient)
+			return nil, fmt.Errorf("%d of %d are registered after %v", here, n, patient)
 		}
 		if err := load.Rest(ctx, 50*time.Millisecond); err != nil {
 			return nil, err

@@ -23,7 +23,8 @@ import (
 var storeScenario = scenario{
 	name: "store", title: "Decision, admission, event",
 	what: "In this process, without a network, in a closed loop of 1 or 64 callers. Decide is the policy " +
-		"alone, over 10,000 grants. Admit decides, moves the counter and keeps a sealed event; append keeps " +
+		"alone, over 10,000 grants. Admit decides, moves the counter and keeps a sealed event; append " +
+		"keeps " +
 		"one other event. In memory nothing is synced; on disk each batch is, and 64 callers share " +
 		"batches. The floor appends 200 bytes to a file and syncs it, one caller.",
 	run: runStore,
@@ -44,7 +45,7 @@ func runStore(b *bench) error {
 	return nil
 }
 
-// syncs is one synced write of a file.
+// syncs measures synced writes to a file, the floor of this scenario.
 func (b *bench) syncs(each time.Duration) (err error) {
 	f, err := os.Create(filepath.Join(b.tmp, "floor"))
 	if err != nil {
@@ -71,7 +72,7 @@ func (b *bench) callers(kase, system string, l *load.Latencies, took time.Durati
 	return nil
 }
 
-// cardAttempts are one attempt of each reader, with a card that opens its door.
+// cardAttempts returns one attempt at each reader, with a card that opens its door.
 func cardAttempts(st *store.Store, readers int) []access.Attempt {
 	p := st.Snapshot()
 	attempts := make([]access.Attempt, readers)
@@ -108,7 +109,7 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 		if d := access.Decide(p, a); !d.Granted {
 			return fmt.Errorf("not granted: %v", d.Reason)
 		}
-		const batch = 1000 // a clock costs as much as a few decisions
+		const batch = 1000 // reading the clock costs as much as a few decisions
 		l, took := load.Closed(b.ctx, 1, each, func(context.Context, int) error {
 			for range batch {
 				access.Decide(p, a)

@@ -35,11 +35,11 @@ type target struct {
 	secret keys.Secret
 	usage  func() (load.Usage, error)
 	stop   func() error
-	own    *server.Server // nil: a program of others
+	own    *server.Server // nil: not one of our programs
 	peer   *peer.Server
 }
 
-// exchanger is a session that asks the same thing again and again.
+// exchanger is a session that makes the same request again and again.
 type exchanger interface {
 	exchange() error
 	Close() error
@@ -50,7 +50,7 @@ const (
 	transportName = "latchkey transport"
 )
 
-// systems that speak CoAP over DTLS, and the floor.
+// systems are those that speak CoAP over DTLS, and the floor.
 var systems = []system{
 	{server.Floor, startOwn(server.Floor), openFloor, nil},
 	{transportName, startOwn(server.Transport), openPut(true), nil},
@@ -64,7 +64,7 @@ var systems = []system{
 
 func debian() bool { return !slices.Contains(peer.Missing(), "libcoap3-bin") }
 
-// some returns the systems with these names, or all, that are installed here.
+// some returns the systems with these names, or all of them, if they are installed here.
 func some(names ...string) (chosen []system) {
 	for _, s := range systems {
 		if (len(names) == 0 || slices.Contains(names, s.name)) && (s.here == nil || s.here()) {
@@ -110,12 +110,12 @@ func startLibcoap(name string) func(*bench, server.Order) (*target, error) {
 	})
 }
 
-// folder is a new one for a store on disk.
+// folder returns the path of a new folder for a store on disk.
 func (b *bench) folder() string {
 	return filepath.Join(b.tmp, fmt.Sprintf("store-%d", time.Now().UnixNano()))
 }
 
-// payload is what is sent when only the round trip counts.
+// payload is sent when only the round trip is measured.
 var payload = make([]byte, peer.Payload)
 
 type floorSession struct{ *load.Session }
@@ -129,8 +129,8 @@ func (s floorSession) exchange() error { return s.Echo(payload) }
 
 type putSession struct{ *load.Session }
 
-// openPut opens a session that sends a PUT of the payload, which is answered 2.04; with a
-// connection ID where the server gives one.
+// openPut opens a session that sends a PUT of the payload, which is answered 2.04. cid asks for a
+// connection ID.
 func openPut(cid bool) func(context.Context, *target, int) (exchanger, error) {
 	return func(ctx context.Context, t *target, n int) (exchanger, error) {
 		s, err := load.Dial(ctx, t.addr, load.Options{Identity: server.Identity(n), Secret: t.secret,
@@ -150,7 +150,7 @@ func (s putSession) exchange() error {
 	return err
 }
 
-// source returns the loopback address of the n-th node. Nodes differ in it because some servers
+// source returns the loopback address of the n-th node. Each node has its own, because some servers
 // limit the requests from one address.
 func source(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 1 + byte(n>>16), byte(n >> 8), byte(n)})
@@ -165,9 +165,9 @@ type reader struct {
 	want    wire.Outcome
 }
 
-// openScan opens the session of a reader at a door without a lock, and registers, which brings the
-// first Echo. The card is known and opens nothing: each exchange is a decision, made, sealed and
-// synced, and no command.
+// openScan opens the session of a reader at a door without a lock and registers the reader, which
+// brings the first Echo. The card is registered and opens nothing: each exchange is a decision that
+// is made, sealed and synced, without a command.
 func openScan(ctx context.Context, t *target, n int) (exchanger, error) {
 	r, err := dialReader(ctx, t, server.Identity(n), source(n))
 	if err != nil {
@@ -210,8 +210,8 @@ func (r *reader) take(a message.Message) {
 	}
 }
 
-// exchange presents the card once. Without a fresh Echo the gateway asks for a repeat, as it does
-// with any node.
+// exchange presents the card once. Without a fresh Echo the gateway asks for the scan again, as it
+// does with any node.
 func (r *reader) exchange() error {
 	r.counter++
 	intent := time.Now()

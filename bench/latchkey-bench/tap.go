@@ -31,15 +31,14 @@ const (
 
 var tapScenario = scenario{
 	name: "tap", title: "From the tap to the door, warm sessions",
-	what: "Fifty taps a second by the clock, in turn at 64 doors, each with a reader and a lock on " +
-		"sessions of their own; times count from when a tap was due, and those that failed " +
-		"count too. The gateway decides, writes the decision to disk, synced, commands the lock, gets its " +
-		"receipt and answers; the receipt is written meanwhile. Over MQTT a decider does the same with " +
-		"the same policy at one door: the scan comes from a broker over TLS-PSK, and the command, the " +
-		"receipt and the verdict go by it; it keeps nothing, or (`synced`) appends a line and syncs it " +
-		"before the " +
-		"command. The round trips are of servers that decide nothing, at the same rate: they say what a " +
-		"datagram there and back costs on this machine.",
+	what: "Fifty taps a second at a fixed rate, in turn at 64 doors, each with a reader and a lock on " +
+		"sessions of their own. Times count from when a tap was due, and failed taps count too. The " +
+		"gateway decides, writes the decision to disk, synced, commands the lock, gets its receipt and " +
+		"answers; the receipt is written meanwhile. Over MQTT a decider does the same with the same " +
+		"policy at one door. Scan, command, receipt and verdict pass through a broker, which the nodes " +
+		"reach over TLS-PSK. The decider keeps nothing, or (`synced`) appends a line and syncs it " +
+		"before the command. The round trips are of servers that decide nothing, at the same rate: " +
+		"they show what a datagram there and back costs on this machine.",
 	panel: &report.Panel{Title: "Tap to verdict", Case: caseVerdict},
 	run:   runTap,
 }
@@ -99,7 +98,7 @@ func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
 	if err := d.settle(b.ctx); err != nil {
 		return err
 	}
-	if _, err := t.own.Steps(); err != nil { // those of the warm-up
+	if _, err := t.own.Steps(); err != nil { // drops the steps of the warm-up
 		return err
 	}
 	before, err := t.usage()
@@ -176,7 +175,7 @@ func (b *bench) mqttTaps(n int, synced bool, all *curves) (err error) {
 	return nil
 }
 
-// add adds a time. A negative one means that nothing came within 3 s.
+// add adds a time. A negative time means that nothing arrived within 3 s.
 func add(l *load.Latencies, d time.Duration) {
 	if d < 0 {
 		l.Add(3*time.Second, load.ErrPatience)
@@ -185,8 +184,8 @@ func add(l *load.Latencies, d time.Duration) {
 	l.Add(d, nil)
 }
 
-// syncAlone appends 200 bytes to a file and syncs it, at the same pace. No write of a decision can
-// be quicker than that.
+// syncAlone appends 200 bytes to a file and syncs it, at the same rate. No write of a decision can
+// be faster than that.
 func (b *bench) syncAlone(n int, all *curves) (err error) {
 	f, err := os.Create(filepath.Join(b.tmp, "sync"))
 	if err != nil {
@@ -204,7 +203,7 @@ func (b *bench) syncAlone(n int, all *curves) (err error) {
 	return nil
 }
 
-// trips measures round trips at a fixed pace, one session after the other.
+// trips measures round trips at a fixed rate, one session after the other.
 func (b *bench) trips(s system, n int, all *curves) (err error) {
 	const sessions = 16
 	t, err := s.start(b, server.Order{Sessions: sessions, Unbound: true})

@@ -16,13 +16,12 @@ import (
 
 var throughputScenario = scenario{
 	name: "throughput", title: "Requests, and what they cost",
-	what: "A closed loop: so many sessions, each with one confirmable request after the other. CPU is " +
-		"what the server's process took, user and system, for 100,000 " +
-		"requests; where the server is quicker than the generator, the rate is the generator's and only " +
-		"CPU compares. All but the gateway answer a PUT of 46 bytes and " +
-		"do nothing else. The gateway decides a scan of a card that opens nothing: freshness, policy, " +
-		"counter, an event sealed and synced to disk, verdict. " +
-		"Its bound of ten requests a second for one session is lifted for this.",
+	what: "A closed loop: each session makes one confirmable request after the other. CPU is the time " +
+		"that the server's process used, user and system, for 100,000 requests. Where the server is " +
+		"faster than the generator, the rate is the generator's, and only CPU can be compared. All but " +
+		"the gateway answer a PUT of 46 bytes and do nothing else. The gateway decides a scan of a " +
+		"card that opens nothing: freshness, policy, counter, an event sealed and synced to disk, " +
+		"verdict. Its limit of ten requests a second for one session is lifted for this.",
 	panel: &report.Panel{Title: "Server CPU for 100,000 requests, 16 sessions", Case: "16 sessions",
 		Metric: "CPU per 100,000"},
 	run: runThroughput,
@@ -92,24 +91,24 @@ func (b *bench) throughput(s system, n int, each time.Duration, all *curves) (er
 	return nil
 }
 
-// mallocs is how many objects the server has allocated, 0 where nobody can tell.
+// mallocs returns how many objects the server has allocated, or 0 if that is unknown.
 func (t *target) mallocs() uint64 {
 	if t.own != nil {
 		n, _ := t.own.Mallocs() // if the server has ended, the next request fails
 		return n
 	}
 	if t.peer != nil {
-		f, _ := t.peer.Figures(false) // those of others cannot be asked
+		f, _ := t.peer.Figures(false) // other programs cannot be asked
 		return f.Mallocs
 	}
 	return 0
 }
 
-// abreast is how many handshakes a generator has under way at once.
+// abreast is how many handshakes the generator makes at once.
 const abreast = 16
 
-// openAll opens n sessions, at most perSecond in a second if that is set. Close the sessions that
-// it returns, even if it also returns an error.
+// openAll opens n sessions, at most perSecond in a second unless that is 0. The caller must close
+// the sessions that it returns, even if it also returns an error.
 func openAll(ctx context.Context, s system, t *target, n, perSecond int) ([]exchanger, error) {
 	var mu sync.Mutex
 	var failed error
@@ -120,8 +119,8 @@ func openAll(ctx context.Context, s system, t *target, n, perSecond int) ([]exch
 		wg.Go(func() {
 			for i := w; i < n; i += abreast {
 				if perSecond > 0 {
-					// The next line sees its end.
-					_ = load.Rest(ctx, time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(perSecond))))
+					at := began.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+					_ = load.Rest(ctx, time.Until(at)) // the next line checks ctx
 				}
 				if ctx.Err() != nil {
 					return
@@ -149,7 +148,7 @@ func openAll(ctx context.Context, s system, t *target, n, perSecond int) ([]exch
 func closeAll(all []exchanger) {
 	for _, x := range all {
 		if x != nil {
-			_ = x.Close() // it may have been closed by the other side
+			_ = x.Close() // the other side may have closed it
 		}
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Longest is the longest time that Latencies record; a longer one counts as this.
+// Longest is the longest time that Latencies record. A longer time counts as Longest.
 const Longest = time.Minute
 
-// Latencies holds the times of many operations, failed ones included, with three digits. It is safe
-// for concurrent use.
+// Latencies holds the times of many operations, failed ones included, with three significant
+// digits. It is safe for concurrent use.
 type Latencies struct {
 	mu     sync.Mutex
 	h      *hdrhistogram.Histogram // guarded by mu; in 100 ns
@@ -27,8 +27,8 @@ func NewLatencies() *Latencies {
 	return &Latencies{h: hdrhistogram.New(1, int64(Longest/grain), 3)}
 }
 
-// Add adds an operation that took d. A failed operation counts with its time as well, since the
-// figures would be too good without it.
+// Add adds an operation that took d. A failed operation counts with its time as well; without it
+// the figures would be too good.
 func (l *Latencies) Add(d time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,10 +38,11 @@ func (l *Latencies) Add(d time.Duration, err error) {
 			l.first = err
 		}
 	}
-	_ = l.h.RecordValue(int64(min(max(d, grain), Longest) / grain)) // within its bounds
+	// Cannot fail: the value is within the bounds.
+	_ = l.h.RecordValue(int64(min(max(d, grain), Longest) / grain))
 }
 
-// Merge adds all of another set.
+// Merge adds all times of another set.
 func (l *Latencies) Merge(o *Latencies) {
 	o.mu.Lock()
 	h, failed, first := hdrhistogram.Import(o.h.Export()), o.failed, o.first
@@ -61,7 +62,7 @@ func (l *Latencies) Count() int { l.mu.Lock(); defer l.mu.Unlock(); return int(l
 // Failed returns how many operations failed, and why the first of them did.
 func (l *Latencies) Failed() (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.failed, l.first }
 
-// At returns the time in µs within which a share of the operations was done; share is a percentage.
+// At returns the time in µs within which the given percentage of the operations was done.
 func (l *Latencies) At(percentile float64) float64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

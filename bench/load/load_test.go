@@ -17,7 +17,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/coder"
 )
 
-// An open loop counts a stall with each operation that it held up, a closed one once.
+// An open loop counts a stall in each operation that it delayed, a closed loop counts it once.
 func TestStall(t *testing.T) {
 	const stall = 300 * time.Millisecond
 	var first atomic.Bool
@@ -35,7 +35,8 @@ func TestStall(t *testing.T) {
 		t.Fatalf("open: %d operations, want 60", open.Count())
 	}
 	if got, least := open.At(80), 50e3; got < least {
-		t.Errorf("open: a fifth of the operations was due in the stall of 300 ms; 80%% took %v µs or less, want at least %v", got, least)
+		t.Errorf("open: a fifth of the operations was due in the stall of 300 ms; "+
+			"80%% took %v µs or less, want at least %v", got, least)
 	}
 	first.Store(false)
 	closed, took := Closed(t.Context(), 1, 500*time.Millisecond,
@@ -75,8 +76,8 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		return time.Time{}, nil
 	})
 	if n, first := l.Failed(); l.Count() != 10 || n == 0 || !errors.Is(first, context.Canceled) {
-		t.Errorf("got %d operations, %d failed, %v; want all ten, those after the end failed", l.Count(), n,
-			first)
+		t.Errorf("got %d operations, %d failed, %v; want all ten, and those after the end failed",
+			l.Count(), n, first)
 	}
 }
 
@@ -96,18 +97,19 @@ func TestCurveAndMerge(t *testing.T) {
 		t.Errorf("got %v, want growing times from 0 to above 99%%", c)
 	}
 	if a.Reset(); a.Count() != 0 || a.Curve() != nil {
-		t.Error("a set that was emptied is not empty")
+		t.Error("the set is not empty after Reset")
 	}
 }
 
-// A process is held to its CPU, counted, and ended.
+// A process runs on its CPU, its CPU time and memory are read, and it is ended.
 func TestProcess(t *testing.T) {
 	cpus, err := CPUs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := cpus[len(cpus)-1]
-	cmd := exec.Command("sh", "-c", `grep ^Cpus_allowed_list: /proc/self/status; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec sleep 60`)
+	cmd := exec.Command("sh", "-c", `grep ^Cpus_allowed_list: /proc/self/status; `+
+		`i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec sleep 60`)
 	var out strings.Builder
 	cmd.Stdout = &out
 	p, err := Start(t.Context(), cmd, []int{last})
@@ -130,17 +132,17 @@ func TestProcess(t *testing.T) {
 		t.Error(err)
 	}
 	if err := p.Stop(); err == nil {
-		t.Error("it was ended by a signal, and a second Stop says nothing of it")
+		t.Error("the process was ended by a signal, and a second Stop returns no error")
 	}
 	if got := strings.Fields(out.String()); len(got) != 2 || got[1] != fmt.Sprint(last) {
-		t.Errorf("got %q, want CPU %d alone", out.String(), last)
+		t.Errorf("got %q, want only CPU %d", out.String(), last)
 	}
 	if _, err := UsageOf(p.PID()); err == nil {
-		t.Error("a process that is gone has figures")
+		t.Error("UsageOf returns figures of a process that has ended")
 	}
 }
 
-func TestWhatProcTells(t *testing.T) {
+func TestUsageIsReadFromProc(t *testing.T) {
 	stat := "7 (odd) name) S 1 2 3 4 5 6 7 8 9 10 150 25 0 0"
 	if d, err := cpuTime([]byte(stat)); d != 1750*time.Millisecond || err != nil {
 		t.Errorf("got %v, %v, want 1.75 s", d, err)
@@ -159,8 +161,9 @@ func TestWhatProcTells(t *testing.T) {
 	}
 }
 
-// A request whose answer is lost is said again, and late answers to others are not taken for it.
-func TestSessionRepeats(t *testing.T) {
+// A request whose answer is lost is retransmitted, and a late answer to another request is not
+// taken for its answer.
+func TestSessionRetransmits(t *testing.T) {
 	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -201,6 +204,6 @@ func TestSessionRepeats(t *testing.T) {
 	defer func() { _ = s.Close() }()
 	a, err := s.Do(Request{Code: codes.PUT, Path: "/x", Payload: []byte("y")})
 	if err != nil || a.Code != codes.Changed || len(a.Payload) != 1 || a.Payload[0] != 0 || s.Repeats != 1 {
-		t.Errorf("got %+v, %v after %d repeats, want its own 2.04 after one", a, err, s.Repeats)
+		t.Errorf("got %+v, %v after %d retransmissions, want its own 2.04 after one", a, err, s.Repeats)
 	}
 }

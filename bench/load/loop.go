@@ -59,7 +59,7 @@ func Open(ctx context.Context, workers int, rate float64, n int,
 		})
 	}
 	wg.Go(func() {
-		runtime.LockOSThread() // it sleeps in the kernel
+		runtime.LockOSThread() // because it sleeps in the kernel
 		defer runtime.UnlockOSThread()
 		for i := range n {
 			at := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))

@@ -25,27 +25,27 @@ func CPUs() ([]int, error) {
 	return all, nil
 }
 
-// Pin starts this program again on the given CPUs alone, with the same arguments and environment,
-// so that all its threads and the Go runtime keep to them. It returns only if that fails.
+// Pin executes this program again on the given CPUs only, with the same arguments and environment,
+// so that all its threads and the Go runtime stay on them. It returns only if that fails.
 func Pin(cpus []int) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // what is executed next inherits this thread's
+	runtime.LockOSThread() // the new program inherits the CPUs of this thread
 	defer runtime.UnlockOSThread()
 	if err := affinity(cpus); err != nil {
 		return err
 	}
-	// Ns; the kernel may wake a sleeper 50 µs late otherwise.
+	// 1 ns. By default the kernel may wake a sleeping thread 50 µs late.
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return err
 	}
 	return fmt.Errorf("start %s again: %w", self, syscall.Exec(self, os.Args, os.Environ()))
 }
 
-// onCPUs runs start on a thread that may use the given CPUs alone, which a process that it starts
-// inherits.
+// onCPUs runs start on a thread that may use only the given CPUs. A process that start starts
+// inherits them.
 func onCPUs(cpus []int, start func() error) error {
 	if len(cpus) == 0 {
 		return start()
@@ -77,8 +77,8 @@ func affinity(cpus []int) error {
 	return nil
 }
 
-// sleepUntil sleeps in the kernel: a timer of Go's wakes an idle process up to a millisecond late,
-// for epoll counts in those.
+// sleepUntil sleeps in the kernel. A timer of the Go runtime can wake an idle process up to a
+// millisecond late, because epoll counts in milliseconds.
 func sleepUntil(t time.Time) {
 	for d := time.Until(t); d > 0; d = time.Until(t) {
 		ts := unix.NsecToTimespec(int64(d))

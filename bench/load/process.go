@@ -25,11 +25,11 @@ type Process struct {
 type Usage struct {
 	CPU  time.Duration // user and system, since its start, of all its threads
 	RSS  int64         // bytes resident now
-	Peak int64         // the most that ever were
+	Peak int64         // the most that were ever resident
 }
 
-// Start starts cmd on the given CPUs, or on any if there are none. It is killed when ctx ends; what
-// it prints goes where cmd says.
+// Start starts cmd on the given CPUs, or on any CPU if none are given. The process is killed when
+// ctx ends.
 func Start(ctx context.Context, cmd *exec.Cmd, cpus []int) (*Process, error) {
 	if err := onCPUs(cpus, cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
@@ -50,8 +50,8 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Ended is closed when the process has ended, by itself or by Stop.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Stop asks the process to end, waits for it for 10 s, and then kills it. Twice is harmless. A
-// process that ended before by itself is an error.
+// Stop asks the process to end, waits for it for up to 10 s, and then kills it. A second call is
+// harmless. If the process has ended by itself with an error, Stop returns it.
 func (p *Process) Stop() error {
 	select {
 	case <-p.ended:
@@ -78,14 +78,14 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// Usage reads what the process has taken so far.
+// Usage reads the CPU time and memory that the process has used so far.
 func (p *Process) Usage() (Usage, error) { return UsageOf(p.PID()) }
 
-// clockTick is USER_HZ, in which /proc counts CPU time: 100 a second on every architecture that Go
-// runs on.
+// clockTick is the unit in which /proc counts CPU time, USER_HZ: 100 a second on every architecture
+// that Go supports.
 const clockTick = time.Second / 100
 
-// UsageOf reads what a process has taken so far.
+// UsageOf reads the CPU time and memory that a process has used so far.
 func UsageOf(pid int) (u Usage, err error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
@@ -105,13 +105,13 @@ func UsageOf(pid int) (u Usage, err error) {
 	return u, err
 }
 
-// cpuTime takes utime and stime from /proc/PID/stat: the 12th and 13th field after the program's
-// name, which may hold anything.
+// cpuTime reads utime and stime from /proc/PID/stat: the 12th and 13th field after the program's
+// name, which may contain any characters.
 func cpuTime(stat []byte) (time.Duration, error) {
 	i := bytes.LastIndexByte(stat, ')')
 	f := strings.Fields(string(stat[i+1:]))
 	if i < 0 || len(f) < 13 {
-		return 0, errors.New("/proc/PID/stat is not as expected")
+		return 0, errors.New("/proc/PID/stat has an unexpected format")
 	}
 	user, err1 := strconv.ParseInt(f[11], 10, 64)
 	system, err2 := strconv.ParseInt(f[12], 10, 64)

@@ -35,10 +35,10 @@ type Options struct {
 	Identity keys.ID
 	Secret   keys.Secret
 	CID      bool       // ask for a connection ID (RFC 9146)
-	Source   netip.Addr // of this machine; any if not valid
+	Source   netip.Addr // address to send from; not valid: any
 }
 
-// ErrPatience means that nothing came in time.
+// ErrPatience means that no answer came in time.
 var ErrPatience = errors.New("no answer in time")
 
 const patience = 3 * time.Second
@@ -53,7 +53,7 @@ func Plain(addr string) (*Session, error) {
 }
 
 // Dial opens a session over DTLS 1.2 with a pre-shared key and AES-128-CCM-8, as a small node does.
-// Its handshake is stock pion's.
+// The handshake is that of unmodified pion.
 func Dial(ctx context.Context, addr string, o Options) (*Session, error) {
 	to, err := net.ResolveUDPAddr("udp4", addr)
 	if err != nil {
@@ -93,7 +93,7 @@ func newSession(c net.Conn, lower *socket) *Session {
 		out: make([]byte, 2048), opts: make([]byte, 256)}
 }
 
-// Close says goodbye and frees the socket.
+// Close sends a close_notify and closes the socket.
 func (s *Session) Close() error {
 	if s.lower == nil {
 		return s.conn.Close()
@@ -121,7 +121,8 @@ type Request struct {
 	Payload []byte
 }
 
-// Echo sends bytes and expects the same bytes back, without CoAP. It measures the floor.
+// Echo sends bytes and expects the same bytes back, without CoAP. It measures the floor: a server
+// that only returns datagrams.
 func (s *Session) Echo(b []byte) error {
 	deadline := time.Now().Add(patience)
 	if err := s.conn.SetReadDeadline(deadline); err != nil {
@@ -138,8 +139,8 @@ func (s *Session) Echo(b []byte) error {
 }
 
 // Do sends a confirmable request and returns its piggybacked response, whose bytes are valid until
-// the next call. It repeats it after 1 s, doubled each time (RFC 7252 §4.2, without the random part
-// of the first wait), until 3 s are over.
+// the next call. It retransmits the request after 1 s, doubled each time (RFC 7252 §4.2, without
+// the random part of the first wait), until 3 s are over.
 func (s *Session) Do(r Request) (message.Message, error) {
 	s.mid++
 	m := message.Message{Type: message.Confirmable, Code: r.Code, MessageID: int32(s.mid),
@@ -167,7 +168,7 @@ func (s *Session) Do(r Request) (message.Message, error) {
 			return m, err
 		}
 		a, err := s.answer(earlier(time.Now().Add(wait), deadline))
-		var timeout net.Error // of the kernel's socket, or pion's own
+		var timeout net.Error // from the kernel's socket or from pion
 		if err == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
 			return a, err
 		}
@@ -178,7 +179,8 @@ func (s *Session) Do(r Request) (message.Message, error) {
 	}
 }
 
-// answer waits for the ACK of the request that was sent last; all else is dropped.
+// answer waits for the ACK of the request that was sent last. It answers pings and drops everything
+// else.
 func (s *Session) answer(deadline time.Time) (a message.Message, err error) {
 	if err := s.conn.SetReadDeadline(deadline); err != nil {
 		return a, err

@@ -29,7 +29,7 @@ func (s *socket) move() error {
 	return old.Close()
 }
 
-// ReadFrom goes on with the next socket when its own was changed.
+// ReadFrom continues with the new socket when the socket was replaced.
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		c := s.now.Load()

@@ -5,6 +5,6 @@ import (
 	"syscall"
 )
 
-// endWithUs makes the kernel end the peer when this process is killed and can no longer do so
-// itself.
+// endWithUs makes the kernel kill the peer when this process is killed, because this process cannot
+// end it then.
 func endWithUs(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -23,9 +23,9 @@ import (
 // HTTPSName is the name of that peer in the results.
 const HTTPSName = "https"
 
-// nginxConf leaves TLS and HTTP as nginx has them, but for TLS 1.3, which Debian's nginx.conf turns
-// on too. All that it writes is in a folder of this run; it is one process, so that what it takes
-// is counted.
+// nginxConf keeps nginx's defaults for TLS and HTTP, except TLS 1.3, which Debian's nginx.conf
+// turns on too. nginx writes only into a folder of this run. It is one process, so that all its CPU
+// time and memory are counted.
 const nginxConf = `daemon off;
 master_process off;
 pid %[1]s/pid;
@@ -53,9 +53,9 @@ http {
 }
 `
 
-// HTTPS starts nginx with a certificate of its own, ECDSA P-256, which the pool that is returned
-// trusts for 127.0.0.1. A PUT or POST to Path is answered 204. It knows neither secret nor
-// identity: it is here for the bytes of TLS and HTTP.
+// HTTPS starts nginx with a new ECDSA P-256 certificate for 127.0.0.1, which the returned pool
+// trusts. A PUT or POST to Path is answered 204. It uses neither secret nor identity: it is here to
+// measure the bytes of TLS and HTTP.
 func HTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
 	path, err := find("nginx")
 	if err != nil {
@@ -87,7 +87,7 @@ func HTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
 	return s, pool, err
 }
 
-// certify writes a certificate and its key.
+// certify writes a certificate and its key into dir, and returns a pool that trusts it.
 func certify(dir string) (*x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -112,7 +112,7 @@ func certify(dir string) (*x509.CertPool, error) {
 			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600))
 }
 
-// putOnce does what is measured, on a connection of its own.
+// putOnce makes the request that is measured, on a connection of its own.
 func putOnce(ctx context.Context, addr string, pool *x509.CertPool) error {
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}
 	defer t.CloseIdleConnections()

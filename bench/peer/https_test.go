@@ -35,7 +35,7 @@ func TestHTTPS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = io.Copy(io.Discard, a.Body) // what is not read to its end costs the connection
+		_, err = io.Copy(io.Discard, a.Body) // a body that is not read to its end closes the connection
 		if err := errors.Join(err, a.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
@@ -49,10 +49,10 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-func TestHTTPSIsTrustedByItsOwnPoolAlone(t *testing.T) {
+func TestHTTPSIsTrustedOnlyByItsOwnPool(t *testing.T) {
 	s, _, err := HTTPS(bounded(t), config())
 	started(t, s, err)
 	if err := putOnce(bounded(t), s.Addr, x509.NewCertPool()); err == nil {
-		t.Error("any pool trusts it")
+		t.Error("an empty pool trusts the certificate")
 	}
 }

@@ -19,9 +19,9 @@ const (
 	LibcoapGnuTLS  = "libcoap-gnutls"
 )
 
-// Libcoap starts libcoap's example server: name is LibcoapOpenSSL or LibcoapGnuTLS. Any identity
-// may come, all with the one secret. Its suites are as it has them; a node that offers
-// PSK_WITH_AES_128_CCM_8 alone gets that.
+// Libcoap starts libcoap's example server: name is LibcoapOpenSSL or LibcoapGnuTLS. It accepts any
+// identity with the one secret. It keeps its own list of cipher suites; a node that offers only
+// PSK_WITH_AES_128_CCM_8 gets that one.
 func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
 	path, err := find("coap-server-" + strings.TrimPrefix(name, "libcoap-"))
 	if err != nil {
@@ -47,8 +47,8 @@ func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
 	})
 }
 
-// freePair is a port of which the next is free as well, by UDP and TCP: libcoap has its DTLS on the
-// next one.
+// freePair returns a port that is free in UDP and TCP and whose next port is free too: libcoap uses
+// the next one for DTLS.
 func freePair() (int, error) {
 	for range 100 {
 		ports, err := freeTCPs(1)
@@ -77,8 +77,8 @@ func isFree(port int) bool {
 	return t.Close() == nil
 }
 
-// creates makes the resource that the peers are asked for, without DTLS: the first PUT to it is
-// answered 2.01, those that count 2.04.
+// creates makes the resource that the peers are asked for, without DTLS: the first PUT is answered
+// 2.01, and the later ones, which are measured, 2.04.
 func creates(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var d net.Dialer
@@ -93,7 +93,7 @@ func creates(addr string) func(context.Context) error {
 		if _, err := c.Write(Request(1)); err != nil {
 			return err
 		}
-		_, err = c.Read(make([]byte, 64)) // nobody there is an error at once
+		_, err = c.Read(make([]byte, 64)) // fails at once if nobody listens
 		return err
 	}
 }
@@ -105,7 +105,7 @@ var (
 )
 
 func libcoapVersion(ctx context.Context, path string) string {
-	out, _ := exec.CommandContext(ctx, path, "-?").CombinedOutput() // how to use it, with exit status 1
+	out, _ := exec.CommandContext(ctx, path, "-?").CombinedOutput() // it prints its usage, with exit status 1
 	v := "libcoap"
 	if m := coapVersion.FindSubmatch(out); m != nil {
 		v += " " + string(m[1])
@@ -116,8 +116,8 @@ func libcoapVersion(ctx context.Context, path string) string {
 	return v
 }
 
-// patchNumber turns OpenSSL's version as libcoap prints it, with a letter as up to OpenSSL 1.1 and
-// always "-dev", into what it is: 3.0.0v-dev is 3.0.22.
+// patchNumber corrects OpenSSL's version as libcoap prints it. libcoap writes the patch number as a
+// letter, as up to OpenSSL 1.1, and always adds "-dev": 3.0.0v-dev is 3.0.22.
 func patchNumber(v string) string {
 	m := letterVersion.FindStringSubmatch(v)
 	if m == nil {

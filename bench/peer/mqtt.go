@@ -21,9 +21,9 @@ import (
 // MQTTName is the name of that peer in the results.
 const MQTTName = "mqtt"
 
-// MQTT is mosquitto and a decider that subscribes, decides with the gateway's policy and publishes
-// the command. They share the server's CPUs, as they would share a machine: the nodes speak TLS-PSK
-// to the broker, the decider plain TCP on loopback.
+// MQTT is the broker mosquitto with a decider, which subscribes, decides with the gateway's policy
+// and publishes the command. Both run on the server's CPUs, as they would share a machine. The
+// nodes use TLS-PSK to the broker, the decider plain TCP on loopback.
 type MQTT struct {
 	Name    string
 	Version string
@@ -33,30 +33,30 @@ type MQTT struct {
 	cfg    Config
 	lock   keys.ID
 	dir    string
-	node   string // the program of the nodes
-	scans  uint64 // sent so far: the counter goes on where the last run ended
-	broken bool   // a run has failed, so nobody knows what the decider has taken
+	node   string // path of the program of the nodes
+	scans  uint64 // sent so far: the counter continues where the last run ended
+	broken bool   // a run has failed, so the decider's last counter is unknown
 }
 
-// Taps is a run of taps at one door, by the clock: scans that are due are sent, whether or not the
-// ones before were answered.
+// Taps is a run of taps at one door at a fixed rate: each scan is sent when it is due, whether or
+// not the ones before were answered.
 type Taps struct {
 	Rate   int // a second
-	WarmUp int // sent first, at the same rate, and not told of
+	WarmUp int // sent first, at the same rate, and not reported
 	Count  int
-	CPUs   []int // of the reader and the lock, which are one process
+	CPUs   []int // for the reader and the lock, which are one process
 }
 
-// Tap is what came of one scan, from the time at which it was due. A negative one did not come
-// within 3 s.
+// Tap has the times of one scan, counted from when it was due. A negative time means that it did
+// not happen within 3 s.
 type Tap struct {
-	Relay time.Duration // the command is at the lock
+	Relay time.Duration // the command has arrived at the lock
 	// The reader has a verdict that grants, which the decider sends after the lock's receipt.
 	Verdict time.Duration
 }
 
-// The nodes know no more than they must. The decider is on a listener of its own, which only this
-// machine reaches.
+// Each node may use only the topics that it needs. The decider has a listener of its own, which
+// only this machine reaches.
 const (
 	mosquittoConf = `user root
 per_listener_settings true
@@ -85,9 +85,9 @@ topic write receipt/1
 `
 )
 
-// StartMQTT builds what is ours of it and starts broker and decider. With a file for decisions each
-// is on disk before its command is published, as a careful user would have it; empty, nothing is
-// kept.
+// StartMQTT builds the nodes and the decider, and starts the broker and the decider. decisions is a
+// file: each decision is on disk there before its command is published, as a careful user would
+// have it. If it is empty, no decision is kept.
 func StartMQTT(ctx context.Context, cfg Config, decisions string) (*MQTT, error) {
 	dir, err := os.MkdirTemp("", "latchkey-peer-")
 	if err != nil {
@@ -125,7 +125,7 @@ func (m *MQTT) start(ctx context.Context, decisions string) (err error) {
 	return nil
 }
 
-// startBroker returns where the broker takes plain TCP.
+// startBroker returns the address at which the broker accepts plain TCP.
 func (m *MQTT) startBroker(ctx context.Context) (plain string, err error) {
 	path, err := find("mosquitto")
 	if err != nil {
@@ -156,8 +156,8 @@ func (m *MQTT) startBroker(ctx context.Context) (plain string, err error) {
 	return plain, err
 }
 
-// buildNode makes the program of the reader and the lock, which has the firmware's encodings and
-// its warnings.
+// buildNode builds the program of the reader and the lock. It uses the firmware's encodings and
+// compiler warnings.
 func (c Config) buildNode(ctx context.Context, dir string) (string, error) {
 	gcc, err := find("gcc")
 	if err != nil {
@@ -178,8 +178,8 @@ func (c Config) buildNode(ctx context.Context, dir string) (string, error) {
 	return out, nil
 }
 
-// Tap connects a reader and a lock, has the reader tap and returns what came of each tap, in order.
-// One run at a time.
+// Tap connects a reader and a lock, lets the reader tap, and returns the times of each tap, in
+// order. Only one run may be under way.
 func (m *MQTT) Tap(ctx context.Context, t Taps) ([]Tap, error) {
 	if m.broken {
 		return nil, errors.New("mqtt: a run before this one has failed: start anew")
@@ -205,7 +205,7 @@ func (m *MQTT) Tap(ctx context.Context, t Taps) ([]Tap, error) {
 	if err != nil {
 		return nil, err
 	}
-	<-p.Ended() // with ctx at the latest
+	<-p.Ended() // it ends when ctx ends at the latest
 	if err := p.Stop(); err != nil {
 		return nil, errors.Join(fmt.Errorf("mqtt: %w", err), ctx.Err(), said.err())
 	}
@@ -229,19 +229,19 @@ func parseTaps(text string, want int) ([]Tap, error) {
 			time.Duration(verdict) * time.Microsecond})
 	}
 	if len(taps) != want {
-		return nil, fmt.Errorf("the nodes told of %d taps, want %d", len(taps), want)
+		return nil, fmt.Errorf("the nodes reported %d taps, want %d", len(taps), want)
 	}
 	return taps, nil
 }
 
-// Usage is what broker and decider have taken together.
+// Usage is the CPU time and memory of broker and decider together.
 func (m *MQTT) Usage() (load.Usage, error) {
 	a, err1 := m.Broker.Usage()
 	b, err2 := m.Decider.Usage()
 	return load.Usage{CPU: a.CPU + b.CPU, RSS: a.RSS + b.RSS, Peak: a.Peak + b.Peak}, errors.Join(err1, err2)
 }
 
-// Stop ends both and takes their files away, without the decisions.
+// Stop ends both and removes their files, except the decisions.
 func (m *MQTT) Stop() error {
 	var errs []error
 	// A decider that loses its broker ends by itself, with an error.

@@ -27,8 +27,8 @@ func startedMQTT(t *testing.T, ctx context.Context, cfg Config, decisions string
 	return m
 }
 
-// mustTap taps and holds every tap to be granted, and the verdict to come after the command was at
-// the lock.
+// mustTap taps and checks that every tap is granted and that each verdict comes after the command
+// has arrived at the lock.
 func mustTap(t *testing.T, ctx context.Context, m *MQTT, taps Taps) {
 	t.Helper()
 	got, err := m.Tap(ctx, taps)
@@ -60,7 +60,7 @@ func TestMQTT(t *testing.T) {
 	m := startedMQTT(t, ctx, cfg, "")
 	taps := Taps{Rate: 100, WarmUp: 10, Count: 50, CPUs: cpus[len(cpus)-1:]}
 	mustTap(t, ctx, m, taps)
-	mustTap(t, ctx, m, taps) // again: the counter goes on
+	mustTap(t, ctx, m, taps) // a second run continues the counter
 	if u, err := m.Usage(); err != nil || u.RSS == 0 {
 		t.Errorf("got %+v, %v", u, err)
 	}
@@ -96,19 +96,19 @@ func TestMQTTRefusesAWrongKey(t *testing.T) {
 	}
 }
 
-func TestMQTTTellsOfTapsWithoutAnAnswer(t *testing.T) {
+func TestMQTTReportsTapsWithoutAnAnswer(t *testing.T) {
 	ctx := bounded(t)
 	m := startedMQTT(t, ctx, config(), "")
 	m.scans = 100
 	mustTap(t, ctx, m, Taps{Rate: 100, Count: 1})
-	m.scans = 0 // a counter that was used
+	m.scans = 0 // counters that were used before
 	got, err := m.Tap(ctx, Taps{Rate: 100, Count: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, tap := range got {
 		if tap.Relay >= 0 || tap.Verdict >= 0 {
-			t.Errorf("tap %d was replayed: got %+v", i, tap)
+			t.Errorf("tap %d with a used counter was answered: got %+v", i, tap)
 		}
 	}
 }

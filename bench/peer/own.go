@@ -16,8 +16,8 @@ import (
 // GoCoAPDTLS2Name is the name of that peer in the results.
 const GoCoAPDTLS2Name = "go-coap-dtls2"
 
-// Figures are the memory of a peer that we wrote in Go, in bytes, and the number of objects that it
-// has allocated since its start.
+// Figures are the memory, in bytes, of a peer that we wrote in Go, and the number of objects that
+// it has allocated since its start.
 type Figures struct {
 	Sessions   int    `json:"sessions"`
 	Goroutines int    `json:"goroutines"`
@@ -30,7 +30,7 @@ type Figures struct {
 type talk struct {
 	in  io.Writer
 	out *bufio.Reader
-	end io.ReadCloser // of which out reads
+	end io.ReadCloser // what out reads from
 }
 
 // hello is the first line of a peer that we wrote.
@@ -39,8 +39,8 @@ type hello struct {
 	Version string `json:"version"`
 }
 
-// GoCoAPDTLS2 builds and starts go-coap/v3 over pion/dtls v2. Any identity may come, all with the
-// one secret. It has [Server.Figures].
+// GoCoAPDTLS2 builds and starts go-coap/v3 over pion/dtls v2. It accepts any identity with the one
+// secret. It has [Server.Figures].
 func GoCoAPDTLS2(ctx context.Context, cfg Config) (*Server, error) {
 	dir, err := os.MkdirTemp("", "latchkey-peer-")
 	if err != nil {
@@ -78,8 +78,8 @@ func (s *Server) Figures(collect bool) (f Figures, err error) {
 	return f, err
 }
 
-// build makes the program of a module under bench/peers, which has its own versions of everything,
-// in dir.
+// build builds the program of a module under bench/peers into dir. Such a module has its own
+// versions of all its dependencies.
 func (c Config) build(ctx context.Context, module, dir string) (*exec.Cmd, error) {
 	out := filepath.Join(dir, module)
 	build := exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(c.Root, "bench", "peers", module),
@@ -91,8 +91,8 @@ func (c Config) build(ctx context.Context, module, dir string) (*exec.Cmd, error
 	return exec.Command(out), nil
 }
 
-// own starts a peer that we wrote, sends it its order, if there is one, and reads its first line
-// into h. The peer ends when this process does.
+// own starts a peer that we wrote, sends it its order unless that is nil, and reads its first line
+// into h. The peer ends when this process ends.
 func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any) (*Server, error) {
 	said := &tail{}
 	cmd.Stderr = said
@@ -115,7 +115,7 @@ func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any)
 	})
 }
 
-// read reads one line of JSON, within the time that a peer may take.
+// read reads one line of JSON. It waits no longer than a peer may take.
 func (t *talk) read(into any) error {
 	if f, ok := t.end.(*os.File); ok {
 		if err := f.SetReadDeadline(time.Now().Add(patient)); err != nil {

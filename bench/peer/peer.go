@@ -1,5 +1,5 @@
-// Package peer starts the systems that people would use instead, each in a process of its own on
-// 127.0.0.1, with a key that it is given, and returns when it answers. It sends them no load and
+// Package peer starts the systems that people would use instead of latchkey, each in a process of
+// its own on 127.0.0.1 with a given key, and waits until they answer. It sends them no load and
 // measures only taps over MQTT, for which there is no other generator.
 package peer
 
@@ -20,32 +20,32 @@ import (
 	"latchkey/keys"
 )
 
-// The request that every CoAP peer serves: a confirmable PUT of so many bytes to this path (one
-// segment), answered 2.04 without a payload.
+// The request that every CoAP peer serves: a confirmable PUT of Payload bytes to Path (one
+// segment), which is answered 2.04 without a payload.
 const (
 	Path    = "example_data"
 	Payload = 46
 )
 
-// Request is that PUT as bytes: header with a token of two bytes, Uri-Path, payload. The message
-// ID, which is the token too, should not repeat within a session.
+// Request returns the bytes of that PUT: a header with a token of two bytes, Uri-Path, payload. id
+// is the message ID and the token; use each id only once in a session.
 func Request(id uint16) []byte {
 	m := []byte{0x42, 3, byte(id >> 8), byte(id), byte(id >> 8), byte(id), uriPath<<4 | byte(len(Path))}
 	m = append(append(m, Path...), 0xff)
 	return append(m, bytes.Repeat([]byte{'x'}, Payload)...)
 }
 
-const uriPath = 11 // RFC 7252 §5.10; the length of Path is below 13 and stands in the same byte
+const uriPath = 11 // RFC 7252 §5.10; the length of Path is below 13, so it fits into the same byte
 
 // patient is how long a peer may take until its first answer.
 const patient = 10 * time.Second
 
 // Config holds what every peer needs to start.
 type Config struct {
-	Root     string      // of this repository, for peers that are built from it
-	CPUs     []int       // that it keeps to; none: any
-	Secret   keys.Secret // for this run only: some peers take it on their command line and nowhere else
-	Identity keys.ID     // that the peer knows, if it knows identities at all
+	Root     string      // root of this repository, for peers that are built from it
+	CPUs     []int       // that the peer runs on; none: any
+	Secret   keys.Secret // for this run only: some peers take it only on their command line
+	Identity keys.ID     // that the peer accepts, if it checks identities
 }
 
 // Server is a running peer.
@@ -54,11 +54,11 @@ type Server struct {
 	Name    string // as in the results
 	Addr    string // host:port
 	Version string
-	talk    *talk  // with a peer of ours, or nil
-	tidy    func() // cleans up when it has ended, or nil
+	talk    *talk  // to a peer that we wrote, or nil
+	tidy    func() // cleans up when the peer has ended, or nil
 }
 
-// Stop ends the peer and takes its files away.
+// Stop ends the peer and removes its files.
 func (s *Server) Stop() error {
 	err := s.Process.Stop()
 	if s.tidy != nil {
@@ -67,7 +67,7 @@ func (s *Server) Stop() error {
 	return err
 }
 
-// program is a program that a peer needs, with the Debian package that has it.
+// program is a program that a peer needs, with its Debian package.
 type program struct{ name, pkg string }
 
 var programs = []program{
@@ -80,7 +80,7 @@ var programs = []program{
 
 const mosquittoHeader = "/usr/include/mosquitto.h"
 
-// Missing returns the Debian packages that the peers need and that are not installed, each once.
+// Missing returns the Debian packages that the peers need and that are not installed.
 func Missing() []string {
 	var pkgs []string
 	need := func(pkg string) {
@@ -102,7 +102,7 @@ func Missing() []string {
 	return pkgs
 }
 
-// find is the path of a program. Daemons are in sbin, which is not in everybody's path.
+// find returns the path of a program. Daemons are in sbin, which is not in every user's PATH.
 func find(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -120,8 +120,8 @@ func find(name string) (string, error) {
 	return "", fmt.Errorf("%s is not here", name)
 }
 
-// launch starts a peer, and ends it again if it does not answer in time. Then the error holds its
-// output, which is dropped otherwise.
+// launch starts a peer, and ends it again if it does not answer in time. Then the error contains
+// the peer's output.
 func (c Config) launch(ctx context.Context, s *Server, cmd *exec.Cmd,
 	answers func(context.Context) error) (*Server, error) {
 	said := &tail{}
@@ -156,7 +156,7 @@ func (c Config) run(ctx context.Context, s *Server, cmd *exec.Cmd, said *tail,
 	return s, nil
 }
 
-// poll tries until try has no error or ctx ends, and returns the last error then.
+// poll calls try until it returns no error or ctx ends. Then it returns the last error.
 func poll(ctx context.Context, try func(context.Context) error) error {
 	for {
 		once, cancel := context.WithTimeout(ctx, time.Second)
@@ -175,7 +175,7 @@ func poll(ctx context.Context, try func(context.Context) error) error {
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freeTCPs are TCP ports of 127.0.0.1 that nobody has now.
+// freeTCPs returns n TCP ports of 127.0.0.1 that are free now.
 func freeTCPs(n int) ([]int, error) {
 	var ports []int
 	for range n {
@@ -189,7 +189,7 @@ func freeTCPs(n int) ([]int, error) {
 	return ports, nil
 }
 
-// accepts tells whether a TCP server accepts a connection.
+// accepts returns a function that fails unless a TCP server accepts a connection.
 func accepts(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var d net.Dialer
@@ -201,8 +201,7 @@ func accepts(addr string) func(context.Context) error {
 	}
 }
 
-// firstLine is the first line that a program prints about itself, whatever it says by its exit
-// status.
+// firstLine returns the first line that a program prints about itself, with any exit status.
 func firstLine(ctx context.Context, path string, args ...string) string {
 	out, _ := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	line, _, _ := strings.Cut(string(out), "\n")

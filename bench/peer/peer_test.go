@@ -16,7 +16,7 @@ import (
 	"latchkey/keys"
 )
 
-// config is one for a test of this package, which is two folders below the root.
+// config returns a configuration for a test of this package, which is two folders below the root.
 func config() Config {
 	return Config{Root: "../..", Secret: keys.NewSecret(), Identity: keys.NewID()}
 }
@@ -28,7 +28,7 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// started has the peer end with the test, and tells of one that ended before.
+// started ends the peer with the test, and fails the test if the peer has ended before.
 func started(t *testing.T, s *Server, err error) *Server {
 	t.Helper()
 	if err != nil {
@@ -49,8 +49,8 @@ func started(t *testing.T, s *Server, err error) *Server {
 	return s
 }
 
-// mustServe proves that the peer takes our suite with our master secret and answers the request as
-// every peer is to.
+// mustServe checks that the peer accepts our cipher suite with the extended master secret, and
+// answers the request as every peer must.
 func mustServe(t *testing.T, s *Server, cfg Config) {
 	t.Helper()
 	ua, err := net.ResolveUDPAddr("udp", s.Addr)
@@ -140,7 +140,8 @@ func TestGoCoAPDTLS2HoldsIdleSessions(t *testing.T) {
 		}()
 	}
 	f, err := s.Figures(true)
-	for err == nil && f.Sessions < sessions && ctx.Err() == nil { // a session is counted a little after its handshake
+	// It is counted a little after its handshake.
+	for err == nil && f.Sessions < sessions && ctx.Err() == nil {
 		f, err = s.Figures(true)
 	}
 	if err != nil || f.Sessions != sessions || f.Goroutines < sessions {

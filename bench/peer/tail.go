@@ -24,7 +24,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// err is what was printed, or nil.
+// err returns what was printed as an error, or nil.
 func (t *tail) err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

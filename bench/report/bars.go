@@ -11,8 +11,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// barPanel shows one metric of the systems below each other: a bar to the median, a whisker from
-// the least to the most, and the number.
+// barPanel shows one metric of the systems, one below the other: a bar to the median, a whisker
+// from the least to the most, and the number.
 func barPanel(title string, figures []*Figure, looks map[string]draw.LineStyle) *plot.Plot {
 	p := emptyPanel(title)
 	p.HideY()
@@ -63,11 +63,11 @@ func (b *bars) valueStyle(f *Figure) text.Style {
 	return s
 }
 
-const beside = vg.Length(5) // between a bar and what is written at its ends
+const beside = vg.Length(5) // between a bar and the text at its ends
 
-// GlyphBoxes keeps room for the names at the left and the numbers at the right.
+// GlyphBoxes reserves room for the names at the left and the numbers at the right.
 func (b *bars) GlyphBoxes(p *plot.Plot) []plot.GlyphBox {
-	// As much as curves keep, so that titles are level.
+	// As much as curves reserve, so that the titles are level.
 	boxes := []plot.GlyphBox{{Y: 1, Rectangle: vg.Rectangle{Max: vg.Point{Y: 4}}}}
 	for _, f := range b.figures {
 		name := b.nameStyle(f).Width(f.System)

@@ -31,7 +31,7 @@ func curvePanel(title string, curves []*Curve, looks map[string]draw.LineStyle) 
 	return p
 }
 
-// above puts ours over the floor, and both over the peers.
+// above orders curves for drawing: ours above the floor, and both above the peers.
 func above(system string) int {
 	switch {
 	case isOwn(system):
@@ -53,7 +53,7 @@ type endLabel struct {
 
 const leader = vg.Length(14) // from the end of a curve to its name
 
-// GlyphBoxes keeps room for the names at the right.
+// GlyphBoxes reserves room for the names at the right.
 func (e *endLabels) GlyphBoxes(*plot.Plot) []plot.GlyphBox {
 	var width vg.Length
 	for _, l := range e.labels {
@@ -90,8 +90,8 @@ func (e *endLabels) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// apart moves ascending places so that any two have a gap between them, each as little as can be,
-// and none beyond low or high if there is room.
+// apart moves ascending places as little as possible so that there is a gap between any two, and
+// none is beyond low or high if there is room.
 func apart(at []vg.Length, gap, low, high vg.Length) {
 	for range 200 {
 		moved := false

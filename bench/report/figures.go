@@ -9,7 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// median of the rounds, of which there is at least one.
+// median returns the median of the rounds. There is at least one round.
 func (f *Figure) median() float64 {
 	r := slices.Sorted(slices.Values(f.Rounds))
 	n := len(r)
@@ -19,7 +19,7 @@ func (f *Figure) median() float64 {
 func (f *Figure) least() float64 { return slices.Min(f.Rounds) }
 func (f *Figure) most() float64  { return slices.Max(f.Rounds) }
 
-// heading is the metric with its unit, as a column or an axis shows it.
+// heading returns the metric with its unit, as a column or an axis shows it.
 func (f *Figure) heading() string {
 	if f.Unit == "" {
 		return f.Metric
@@ -27,8 +27,8 @@ func (f *Figure) heading() string {
 	return f.Metric + ", " + f.Unit
 }
 
-// text is the median with the spread, or one number where the rounds do not differ as they are
-// written.
+// text returns the median with the spread, or one number if the rounds do not differ in the digits
+// that are shown.
 func (f *Figure) text() string {
 	mid, least, most := f.number(f.median()), f.number(f.least()), f.number(f.most())
 	if least == most {
@@ -37,8 +37,8 @@ func (f *Figure) text() string {
 	return mid + " (" + least + "–" + most + ")"
 }
 
-// number is v in three digits. What was counted and not measured is shown as it is, as long as it
-// is short.
+// number formats v with three significant digits. A small whole number of bytes, or a small count,
+// is shown exactly.
 func (f *Figure) number(v float64) string {
 	if (f.Unit == "" || f.Unit == "B") && v == math.Trunc(v) && math.Abs(v) < 10_000 {
 		return humanize.Comma(int64(v))
@@ -59,7 +59,7 @@ func threeDigits(v float64) string {
 	return strconv.FormatFloat(rounded, 'f', places, 64)
 }
 
-// ratio of two medians, or false where there is none.
+// ratio returns the ratio of two medians, or false if there is none.
 func ratio(f, to *Figure) (float64, bool) {
 	if f == nil || to == nil || to.median() == 0 {
 		return 0, false
@@ -70,7 +70,7 @@ func ratio(f, to *Figure) (float64, bool) {
 func isOwn(system string) bool  { return strings.HasPrefix(system, Own) }
 func isPeer(system string) bool { return system != Floor && !isOwn(system) }
 
-// rank puts the floor first, ours behind it, then the peers.
+// rank orders systems: the floor first, then our own, then the peers.
 func rank(system string) int {
 	switch {
 	case system == Floor:
@@ -81,7 +81,7 @@ func rank(system string) int {
 	return 2
 }
 
-// figure finds one, or returns nil.
+// figure finds a figure, or returns nil.
 func (s *Scenario) figure(kase, system, metric string) *Figure {
 	for i := range s.Figures {
 		if f := &s.Figures[i]; f.Case == kase && f.System == system && f.Metric == metric {
@@ -91,7 +91,7 @@ func (s *Scenario) figure(kase, system, metric string) *Figure {
 	return nil
 }
 
-// bars are the figures of one metric in one case, in the order of rank.
+// bars returns the figures of one metric in one case, in the order of rank.
 func (s *Scenario) bars(kase, metric string) []*Figure {
 	var all []*Figure
 	for i := range s.Figures {
@@ -103,7 +103,7 @@ func (s *Scenario) bars(kase, metric string) []*Figure {
 	return all
 }
 
-// curves are those of a case, in the order of rank; only no metric has any.
+// curves returns the curves of a case, in the order of rank. A metric other than "" has none.
 func (s *Scenario) curves(kase, metric string) []*Curve {
 	var all []*Curve
 	for i := range s.Curves {
@@ -115,7 +115,7 @@ func (s *Scenario) curves(kase, metric string) []*Curve {
 	return all
 }
 
-// bestPeer is the best figure of a peer in this case, or nil.
+// bestPeer returns the best figure of a peer in this case, or nil.
 func (s *Scenario) bestPeer(kase, metric string) *Figure {
 	var best *Figure
 	for _, f := range s.bars(kase, metric) {
@@ -134,7 +134,7 @@ func (f *Figure) worse(than *Figure) bool {
 	return f.median() > than.median()
 }
 
-// distinct are the different values of key among all, in the order of their first appearance.
+// distinct returns the different values of key among all, in the order of their first appearance.
 func distinct[T any](all []T, key func(*T) string) []string {
 	var keys []string
 	for i := range all {

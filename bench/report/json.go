@@ -9,8 +9,8 @@ import (
 	"regexp"
 )
 
-// WriteJSON writes the run for ReadJSON. If it would not be taken there it is written all the same,
-// as a run takes long, and the error says why.
+// WriteJSON writes the run for ReadJSON. A run that ReadJSON would refuse is written as well,
+// because a run takes long; then the error says why it is refused.
 func (r *Run) WriteJSON(w io.Writer) error {
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
@@ -25,7 +25,7 @@ func (r *Run) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// ReadJSON reads one run and nothing behind it. An unknown field, or a figure that contradicts
+// ReadJSON reads one run, which nothing may follow. An unknown field, or a figure that contradicts
 // another, is an error.
 func ReadJSON(from io.Reader) (*Run, error) {
 	d := json.NewDecoder(from)
@@ -45,7 +45,7 @@ func ReadJSON(from io.Reader) (*Run, error) {
 
 var scenarioName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// check tells all that is wrong with the run, each with its place.
+// check returns everything that is wrong with the run, each with its place.
 func (r *Run) check() error {
 	var errs []error
 	wrong := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }

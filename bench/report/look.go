@@ -8,8 +8,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// The colours are Okabe and Ito's or near to them: the colour-blind can tell them apart too. Two of
-// one family have one hue, the second is dashed.
+// The colours are those of Okabe and Ito or near to them, so that the colour-blind can tell them
+// apart too. Two systems of one family have one hue, and the second one is dashed.
 var (
 	ink     = color.NRGBA{0x22, 0x22, 0x22, 0xff}
 	faint   = color.NRGBA{0x66, 0x66, 0x66, 0xff}
@@ -31,8 +31,8 @@ var known = map[string]draw.LineStyle{
 	"https":           {Color: color.NRGBA{0x44, 0x33, 0x77, 0xff}, Width: 1.5},
 }
 
-// looks gives each system of the run its line, the same in every picture: ours differ in their
-// dashes only, peers that are not known are black.
+// looks returns the line style of each system of the run, the same in every picture. Our own
+// systems differ only in their dashes; unknown peers are black.
 func (r *Run) looks() map[string]draw.LineStyle {
 	all := map[string]draw.LineStyle{}
 	own, other := 0, 0
@@ -64,8 +64,8 @@ func (r *Run) looks() map[string]draw.LineStyle {
 	return all
 }
 
-// named is how the name of a system is written, in ink: some of the colours are too pale for
-// letters.
+// named returns the style of a system's name. A peer's name is not in its colour, because some of
+// the colours are too pale for letters.
 func named(system string) text.Style {
 	if isOwn(system) {
 		return bold(letters(8.5, ours))

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// ThisMachine tells what this machine is, and on what file system dir is. What it cannot learn
-// stays empty; which CPUs do what is the caller's to say.
+// ThisMachine describes this machine and the file system of dir. What it cannot find out stays
+// empty. The caller fills in which CPUs run what.
 func ThisMachine(dir string) (Machine, error) {
 	dir, err := filepath.Abs(dir)
 	if err == nil {
@@ -28,13 +28,14 @@ func ThisMachine(dir string) (Machine, error) {
 // machineOf reads a machine's root file system.
 func machineOf(root fs.FS, dir string) Machine {
 	read := func(name string) []byte {
-		text, _ := fs.ReadFile(root, name) // what is missing is left empty
+		text, _ := fs.ReadFile(root, name) // a missing file leaves its value empty
 		return text
 	}
 	m := Machine{Arch: runtime.GOARCH}
 	m.CPU, m.CPUs = processors(read("proc/cpuinfo"))
 	if m.CPU == "" {
-		m.CPU = strings.TrimRight(string(read("proc/device-tree/model")), "\x00\n") // as a Pi names itself
+		// A Raspberry Pi has its name here.
+		m.CPU = strings.TrimRight(string(read("proc/device-tree/model")), "\x00\n")
 	}
 	if m.CPUs == 0 {
 		m.CPUs = runtime.NumCPU()
@@ -53,7 +54,8 @@ func machineOf(root fs.FS, dir string) Machine {
 	return m
 }
 
-// processors takes the model's name and how many there are from /proc/cpuinfo. ARM's has no name.
+// processors reads the model's name and the number of processors from /proc/cpuinfo. On ARM it has
+// no name.
 func processors(cpuinfo []byte) (model string, n int) {
 	for line := range strings.Lines(string(cpuinfo)) {
 		name, value, _ := strings.Cut(line, ":")
@@ -77,8 +79,8 @@ func memory(meminfo []byte) int64 {
 	return 0
 }
 
-// diskOf finds the mount that dir is on, the last of those that are nearest: it covers the others.
-// See proc_pid_mountinfo(5).
+// diskOf finds the mount that dir is on. Of several mounts at the same place the last one counts,
+// because it covers the others. See proc_pid_mountinfo(5).
 func diskOf(mountinfo []byte, dir string) (disk string) {
 	longest := -1
 	for line := range bytes.Lines(mountinfo) {
@@ -101,7 +103,8 @@ func diskOf(mountinfo []byte, dir string) (disk string) {
 	return disk
 }
 
-// Versions are those of Go and of the modules on a scan's way that this program is built with.
+// Versions returns the versions of Go and of the modules that handle a scan, as this program was
+// built with them.
 func Versions() map[string]string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -131,8 +134,8 @@ func versionsOf(info *debug.BuildInfo) map[string]string {
 	return versions
 }
 
-// Commit is that of the sources this program was built from, with "+changes" behind it if they were
-// changed. It is "unknown" where the build left it out, as `go test` and `go run` do.
+// Commit returns the commit of the sources that this program was built from, followed by "+changes"
+// if they were changed. It is "unknown" if the build left it out, as `go test` and `go run` do.
 func Commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -37,7 +37,7 @@ func TestMachineIsReadFromItsFiles(t *testing.T) {
 	}
 }
 
-func TestWhatAMachineDoesNotTellIsEmpty(t *testing.T) {
+func TestWhatAMachineDoesNotSayIsEmpty(t *testing.T) {
 	want := Machine{CPUs: runtime.NumCPU(), Arch: runtime.GOARCH}
 	if got := machineOf(fstest.MapFS{}, "/"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -55,10 +55,10 @@ func TestThisMachineIsKnown(t *testing.T) {
 		t.Errorf("got %+v, %v", m, err)
 	}
 	if runtime.GOOS == "linux" && (m.Kernel == "" || m.Memory == 0 || m.Disk == "") {
-		t.Errorf("got %+v, want what Linux always tells", m)
+		t.Errorf("got %+v, want what Linux always says", m)
 	}
 	if _, err := ThisMachine("testdata/not there"); err == nil {
-		t.Error("a folder that is not there has a disk")
+		t.Error("ThisMachine returns no error for a folder that does not exist")
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Markdown writes the run for people. Of pictures, paths as the text is to have them, each .svg is
-// shown with the scenario after which it is named.
+// Markdown writes the run for people. pictures are paths as the text is to have them. Each .svg
+// among them is shown with the scenario that it is named after.
 func (r *Run) Markdown(w io.Writer, pictures ...string) error {
 	m := &markdown{pictures: pictures}
 	m.head(r)
@@ -82,7 +82,7 @@ func (m *markdown) head(r *Run) {
 	m.show("overview", "Overview")
 }
 
-// show links those pictures that are named after a scenario.
+// show links the pictures that are named after a scenario.
 func (m *markdown) show(name, title string) {
 	for _, p := range m.pictures {
 		base, svg := strings.CutSuffix(path.Base(p), ".svg")
@@ -103,7 +103,7 @@ func cpuList(cpus []int) string {
 	return strings.Join(s, ", ")
 }
 
-// table is those cases, one behind the other, that have the same metrics.
+// table is a number of consecutive cases that have the same metrics.
 type table struct{ cases, metrics []string }
 
 func (s *Scenario) tables() []table {
@@ -139,9 +139,9 @@ func (m *markdown) scenario(s *Scenario, r *Run) {
 	}
 }
 
-// column is a metric and what is compared with it.
+// column is a metric, and whether it is compared with the floor and with the best peer.
 type column struct {
-	*Figure // any of the metric
+	*Figure // any figure of the metric
 	floor   bool
 	peer    bool
 }
@@ -187,8 +187,8 @@ func (m *markdown) table(s *Scenario, t table) {
 	m.notes(s, t)
 }
 
-// columns of a table. One of ratios is there only if there is something to compare with in any of
-// its cases.
+// columns returns the columns of a table. A column of ratios is there only if one of the cases has
+// something to compare with.
 func (t table) columns(s *Scenario) (all []column) {
 	for _, metric := range t.metrics {
 		var c column
@@ -230,7 +230,7 @@ func (c column) cells(s *Scenario, kase, system string) []string {
 	return cells
 }
 
-// systems of a case in the order of rank.
+// systems returns the systems of a case, in the order of rank.
 func (s *Scenario) systems(kase string) []string {
 	all := distinct(s.Figures, func(f *Figure) string {
 		if f.Case != kase {
@@ -243,7 +243,7 @@ func (s *Scenario) systems(kase string) []string {
 	return all
 }
 
-// notes are those of the table's figures, each once, with what it is about.
+// notes writes the notes of the table's figures, each once, with its system and its cases.
 func (m *markdown) notes(s *Scenario, t table) {
 	type key struct{ system, note string }
 	var keys []key

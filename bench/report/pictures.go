@@ -16,9 +16,9 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// Pictures draws the run into dir, each picture as SVG and PNG, and returns the paths: of each
-// scenario its curves and a bar for each figure of a main metric, with a panel per case, and the
-// overview. The same run always gives the same bytes.
+// Pictures draws the run into dir, each picture as SVG and PNG, and returns the paths. There is the
+// overview, and for each scenario its curves and a bar for each figure of a main metric, with a
+// panel per case. The same run always gives the same bytes.
 func (r *Run) Pictures(dir string) ([]string, error) {
 	var paths []string
 	pictures := r.pictures()
@@ -88,7 +88,7 @@ func (r *Run) pictures() []picture {
 
 func barHeight(rows int) vg.Length { return 70 + 19*vg.Length(rows) }
 
-// about is where and what was measured, in a line.
+// about returns one line that says where and what was measured.
 func (r *Run) about() string {
 	commit, changes, changed := strings.Cut(r.Commit, "+")
 	commit = commit[:min(len(commit), 12)]
@@ -185,7 +185,7 @@ func (p *picture) draw(c draw.Canvas) {
 	}
 }
 
-// fitted writes a line so far below the top, smaller if it is too long.
+// fitted writes a line at the given distance below the top, in smaller letters if it is too long.
 func fitted(c draw.Canvas, s text.Style, below vg.Length, line string) {
 	s.YAlign = text.YTop
 	if w := s.Width(line); w > c.Size().X {

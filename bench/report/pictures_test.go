@@ -15,14 +15,14 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-var pictures = flag.String("pictures", "", "draw those of a full run, to look at, into this folder")
+var pictures = flag.String("pictures", "", "draw the pictures of a full run into this folder")
 
 func TestPicturesAreWellFormedAndAlwaysTheSame(t *testing.T) {
 	r := sample(*pictures != "")
 	want := []string{"overview", "tap_latency", "tap_p50", "throughput_cpu-per-100-000",
 		"throughput_requests", "idle_rss-per-session", "bytes_bytes"}
 	dir := *pictures
-	if dir == "" { // two of its scenarios, as the race detector makes drawing slow
+	if dir == "" { // only two scenarios, because the race detector makes drawing slow
 		dir = t.TempDir()
 		r.Scenarios = []Scenario{r.Scenarios[0], r.Scenarios[2]}
 		want = []string{"overview", "tap_latency", "tap_p50", "idle_rss-per-session"}
@@ -121,7 +121,7 @@ func read(t *testing.T, path string) []byte {
 	return text
 }
 
-// svgText is every text of a picture, a line each.
+// svgText returns all texts of a picture, one in each line.
 func svgText(t *testing.T, name string, svg []byte) string {
 	t.Helper()
 	var words strings.Builder

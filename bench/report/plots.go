@@ -16,7 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// letters is the style of text. There is one typeface.
+// letters returns a style of text. There is only one typeface.
 func letters(size vg.Length, c color.Color) text.Style {
 	return text.Style{
 		Color:   c,
@@ -25,13 +25,13 @@ func letters(size vg.Length, c color.Color) text.Style {
 	}
 }
 
-// bold is the same style in bold.
+// bold returns the same style in bold.
 func bold(s text.Style) text.Style {
 	s.Font.Weight = 3 // as golang.org/x/image/font counts, where 0 is regular
 	return s
 }
 
-// emptyPanel is a plot without data and without axes of its own.
+// emptyPanel returns a plot without data whose axes have our style.
 func emptyPanel(title string) *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = nil
@@ -56,8 +56,9 @@ func emptyPanel(title string) *plot.Plot {
 	return p
 }
 
-// emptyCurves is a panel for curves of latencies by percentile, with a grid. Each step to the right
-// is ten times rarer, as HDR histograms are plotted. [fitAxes] comes when the curves are in it.
+// emptyCurves returns a panel for curves of latencies by percentile, with a grid. Each step to the
+// right is ten times rarer, as HDR histograms are plotted. Call [fitAxes] when the curves are in
+// it.
 func emptyCurves(title string) *plot.Plot {
 	p := emptyPanel(title)
 	p.X.Label.Text, p.Y.Label.Text = "percentile", "latency, µs"
@@ -73,7 +74,7 @@ func emptyCurves(title string) *plot.Plot {
 // fitAxes rounds the ends of the axes. Without any curve the latencies go from one to ten.
 func fitAxes(p *plot.Plot, empty bool) {
 	p.X.Min = 0
-	if empty { // a logarithm has no zero
+	if empty { // zero has no logarithm
 		p.X.Max, p.Y.Min, p.Y.Max = 1, 1, 1
 	}
 	p.Y.Min, p.Y.Max = roundStep(p.Y.Min, false), roundStep(p.Y.Max, true)
@@ -88,8 +89,8 @@ type line struct {
 	points plotter.XYs
 }
 
-// add adds the point of a percentile. The maximum has no place in such a plot, nor has a time of
-// zero, which has no logarithm.
+// add adds the point of a percentile. Such a plot cannot show the maximum, nor a time of zero,
+// which has no logarithm.
 func (l *line) add(percentile, latency float64) {
 	if percentile < 100 && latency > 0 {
 		l.points = append(l.points, plotter.XY{X: rarity(percentile), Y: latency})
@@ -106,10 +107,11 @@ func (l line) Plot(c draw.Canvas, p *plot.Plot) {
 	c.StrokeLines(l.style, pts)
 }
 
-// DataRange is what the axes have to hold; see [plot.DataRanger].
+// DataRange returns the range that the axes must cover; see [plot.DataRanger].
 func (l line) DataRange() (xmin, xmax, ymin, ymax float64) { return plotter.XYRange(l.points) }
 
-// rarity of what is beyond a percentile: 0 for all, 1 for one in ten, 2 for one in a hundred.
+// rarity returns how rare the operations beyond a percentile are: 0 for all, 1 for one in ten, 2
+// for one in a hundred.
 func rarity(percentile float64) float64 { return -math.Log10(1 - percentile/100) }
 
 func percentileTicks(_, max float64) []plot.Tick {
@@ -123,7 +125,7 @@ func percentileTicks(_, max float64) []plot.Tick {
 
 var roundSteps = []float64{1, 2, 5, 10}
 
-// roundStep is the next of 1, 2, 5 times a power of ten, above or below.
+// roundStep returns the next of 1, 2, 5 times a power of ten, above or below v.
 func roundStep(v float64, up bool) float64 {
 	decade := math.Pow(10, math.Floor(math.Log10(v)))
 	for i, s := range roundSteps {
@@ -137,8 +139,8 @@ func roundStep(v float64, up bool) float64 {
 	return v
 }
 
-// latencyTicks are those of a logarithmic axis: powers of ten, and their doubles and halves where
-// there is room.
+// latencyTicks returns the ticks of a logarithmic axis: powers of ten, and their doubles and halves
+// if there is room.
 func latencyTicks(min, max float64) []plot.Tick {
 	var ticks []plot.Tick
 	wide := math.Log10(max/min) > 3.5
@@ -152,8 +154,8 @@ func latencyTicks(min, max float64) []plot.Tick {
 	return ticks
 }
 
-// writeSVG writes what is drawn on a canvas of that size, for readers with and without the
-// typeface.
+// writeSVG writes as SVG what paint draws on a canvas of that size, for viewers with and without
+// the typeface.
 func writeSVG(to io.Writer, width, height vg.Length, paint func(draw.Canvas)) error {
 	c := vgsvg.New(width, height)
 	paint(draw.New(c))
@@ -161,8 +163,7 @@ func writeSVG(to io.Writer, width, height vg.Length, paint func(draw.Canvas)) er
 	if _, err := c.WriteTo(&svg); err != nil {
 		return err
 	}
-	// Liberation Sans is as wide as Arial, so what is laid out for it fits where only that is
-	// there.
+	// Liberation Sans is as wide as Arial, so the layout also fits if only Arial is installed.
 	out := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans;"),
 		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
 	_, err := to.Write(out)

@@ -22,7 +22,7 @@ func small(t *testing.T) *Run {
 	return r
 }
 
-func TestMarkdownIsAsInTheGoldenFile(t *testing.T) {
+func TestMarkdownMatchesTheGoldenFile(t *testing.T) {
 	var got bytes.Buffer
 	if err := small(t).Markdown(&got, "p/bytes_latency.svg", "p/bytes_latency.png", "p/overview.svg",
 		"p/bytesmore_x.svg"); err != nil {
@@ -34,21 +34,21 @@ func TestMarkdownIsAsInTheGoldenFile(t *testing.T) {
 		}
 	}
 	if want := read(t, "testdata/small.md"); !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("got other Markdown than testdata/small.md; -update writes it anew:\n%s", got.String())
+		t.Errorf("the Markdown differs from testdata/small.md, which -update writes anew:\n%s", got.String())
 	}
 }
 
-func TestWhereWeAreWorseSaysWhenItIsNowhere(t *testing.T) {
+func TestWhereWeAreWorseCanBeEmpty(t *testing.T) {
 	r := small(t)
 	figures := r.Scenarios[1].Figures
 	figures[3].Rounds = []float64{200} // https
 	r.Scenarios = r.Scenarios[1:]
 	if got := markdownOf(t, r); !strings.Contains(got, "In none of the 1 comparisons with the best peer.") {
-		t.Errorf("got no word of it:\n%s", got)
+		t.Errorf("the sentence is missing:\n%s", got)
 	}
 	r.Scenarios[0].Figures = figures[:3]
 	if got := markdownOf(t, r); !strings.Contains(got, "Nothing was compared with a peer.") {
-		t.Errorf("got no word of it:\n%s", got)
+		t.Errorf("the sentence is missing:\n%s", got)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestReadJSONSaysWhatIsWrong(t *testing.T) {
 		{"it ended before it began", `"ended": "2026`, `"ended": "2025`, "it began at"},
 		{"no commit", `"commit": "0123456789abcdef0123456789abcdef01234567"`, `"commit": ""`, "no commit"},
 		{"two scenarios of one name", `"name": "bytes"`, `"name": "throughput"`, "scenario 1"},
-		{"a name that is no file's", `"name": "bytes"`, `"name": "../bytes"`, "scenario 1"},
+		{"a name that no file can have", `"name": "bytes"`, `"name": "../bytes"`, "scenario 1"},
 		{"no title", `"title": "Restart"`, `"title": ""`, "scenario restart: no title"},
 		{"a figure twice", `"system": "go-coap"`, `"system": "libcoap-gnutls"`, `"requests" of "libcoap-gnutls" in case "16 sessions" is there twice`},
 		{"no system", `"system": "https"`, `"system": ""`, "needs a system"},
@@ -112,7 +112,7 @@ func TestReadJSONSaysWhatIsWrong(t *testing.T) {
 		{"an overview of nothing", `"overview": {"title": "Bytes", "case": "a further scan"`, `"overview": {"title": "Bytes", "case": "x"`, `in case "x"`},
 		{"a text where a number belongs", "[150]", `["150"]`, "rounds"},
 		{"nothing", good, "", "EOF"},
-		{"something behind it", good, good + "{}", "something follows"},
+		{"something after the run", good, good + "{}", "something follows"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.Replace(good, c.old, c.new, 1)
@@ -127,7 +127,7 @@ func TestReadJSONSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAFaultyRunIsWrittenAllTheSame(t *testing.T) {
+func TestAFaultyRunIsWrittenAnyway(t *testing.T) {
 	r := small(t)
 	r.Commit = ""
 	var text bytes.Buffer
@@ -137,7 +137,7 @@ func TestAFaultyRunIsWrittenAllTheSame(t *testing.T) {
 	}
 	r.Scenarios[0].Figures[0].Rounds[1] = math.NaN()
 	if err := r.WriteJSON(&text); err == nil || !strings.Contains(err.Error(), `"requests" of "libcoap-gnutls" in case "1 session": round 1 is NaN`) {
-		t.Errorf("got %v, want the place of what is no number", err)
+		t.Errorf("got %v, want the place of the value that is not a number", err)
 	}
 }
 
@@ -153,7 +153,7 @@ func TestMedianIsBetweenTheMiddleRounds(t *testing.T) {
 		}
 	}
 	if f := (Figure{Rounds: []float64{9, 1, 5}}); f.median() != 5 || f.Rounds[0] != 9 {
-		t.Error("the rounds were put in another order")
+		t.Error("median changed the order of the rounds")
 	}
 }
 

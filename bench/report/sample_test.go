@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// sample is a run with invented figures: all that a full one has, or one case of each scenario.
+// sample returns a run with invented figures: everything that a full run has, or one case of each
+// scenario.
 func sample(full bool) *Run {
 	losses, sessions := []string{"no loss"}, []int{16}
 	if full {

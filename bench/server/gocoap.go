@@ -18,10 +18,10 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/client"
 )
 
-// stock is go-coap's DTLS server as its documentation has it, with a connection ID of our length
-// and our first suite. By default it would end a session after 16 silent seconds. Tuned is the best
-// that its options give on this work: no block-wise transfer, and each message handled by the
-// goroutine that read it.
+// stock starts go-coap's DTLS server as its documentation shows it, with a connection ID of our
+// length and our first cipher suite. By default it would end a session after 16 silent seconds.
+// tuned chooses the options that are fastest here: no block-wise transfer, and each message handled
+// by the goroutine that read it.
 func stock(o Order, tuned bool) (holder, error) {
 	l, err := coapnet.NewDTLSListener("udp4", anyPort, coapnet.NewDTLSServerOptions(
 		piondtls.WithPSK(func([]byte) ([]byte, error) { return o.Secret.PSK(), nil }),
@@ -34,7 +34,8 @@ func stock(o Order, tuned bool) (holder, error) {
 	var sessions atomic.Int64
 	opts := []server.Option{
 		options.WithHandlerFunc(func(w *responsewriter.ResponseWriter[*client.Conn], _ *pool.Message) {
-			_ = w.SetResponse(codes.Changed, message.TextPlain, nil) // without its answer the node says so
+			// If this fails, the node gets no answer and reports it.
+			_ = w.SetResponse(codes.Changed, message.TextPlain, nil)
 		}),
 		options.WithInactivityMonitor(24*time.Hour, func(c *client.Conn) { _ = c.Close() }),
 		options.WithOnNewConn(func(c *client.Conn) {

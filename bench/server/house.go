@@ -15,16 +15,16 @@ import (
 )
 
 // House is the policy of a gateway under test: doors, each with a reader, a lock and a card that
-// opens only this door; readers at doors without a lock; and grants of people who never come. All
-// keys share one secret.
+// opens only this door; readers at doors without a lock; and grants of people who never present a
+// card. All keys share one secret.
 type House struct {
 	Doors   int `json:"doors"`
 	Readers int `json:"readers"` // at doors without a lock
-	Grants  int `json:"grants"`  // beside those of the doors' own cards
+	Grants  int `json:"grants"`  // in addition to those of the doors' own cards
 }
 
-// Reader is the identity of the reader at a door, Lock that of its lock, Idle that of a reader at a
-// door without one; all count from 0.
+// Reader is the identity of the reader at a door, Lock that of its lock, and Idle that of a reader
+// at a door without a lock. All count from 0.
 func Reader(door int) keys.ID { return Identity(2 * door) }
 
 // Lock is the identity of the lock at a door.
@@ -33,29 +33,29 @@ func Lock(door int) keys.ID { return Identity(2*door + 1) }
 // Idle is the identity of a reader at a door without a lock.
 func (h House) Idle(n int) keys.ID { return Identity(2*h.Doors + n) }
 
-// Identity is that of the n-th node of any server.
+// Identity is the identity of the n-th node of any server.
 func Identity(n int) keys.ID { return keys.ID(fmt.Sprintf("lk-%010d", n)) }
 
-// Card is the UID that opens a door, and no other: seven bytes, as most have. That of the first
-// door is the one whose bytes are counted.
+// Card is the UID of the card that opens only this door: seven bytes, as most cards have. The card
+// of the first door is the one that package wirebytes counts with.
 func Card(door int) []byte {
 	uid := bytes.Clone(wirebytes.UID)
 	binary.BigEndian.PutUint32(uid[3:], binary.BigEndian.Uint32(uid[3:])+uint32(door))
 	return uid
 }
 
-// Stranger is the UID of a card that is known and opens nothing.
+// Stranger is the UID of a card that is registered and opens nothing.
 func Stranger() []byte { return []byte{0xff, 0xff, 0xff, 0xff} }
 
-// grantsEach is how many grants each of those people has who never come.
+// grantsEach is how many grants each person has who never presents a card.
 const grantsEach = 10
 
-// enough is the number of records after which a batch is applied. The records of one more door or
-// person still fit into it.
+// enough is the number of records at which a batch is applied. The records of one more door or
+// person still fit into the batch.
 const enough = store.MaxChanges - 100
 
-// Build gives a store the policy of the house. The keys have been used today, or a gateway would
-// write each of them at its first session.
+// Build writes the policy of the house into a store. The keys are marked as used today; otherwise a
+// gateway would write each of them at its first session.
 func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, at time.Time) error {
 	p := house.Plan{Card: st.CredentialID, At: at}
 	apply := func(atLeast int) error {

@@ -20,13 +20,13 @@ import (
 
 const anyPort = "127.0.0.1:0"
 
-// floor is a server that does as little as possible.
+// floor starts a server that does as little as possible: it sends each datagram back.
 func floor() (holder, error) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return holder{}, err
 	}
-	_ = c.SetReadBuffer(4 << 20) // what the kernel grants will do
+	_ = c.SetReadBuffer(4 << 20) // whatever size the kernel grants is enough
 	go func() {
 		b := make([]byte, 2048)
 		for {
@@ -42,10 +42,10 @@ func floor() (holder, error) {
 	return holder{c.LocalAddr().String(), func() int { return 0 }, nil, c.Close}, nil
 }
 
-// unbound is more than one generator can do.
+// unbound is a rate that no generator reaches.
 const unbound = 1_000_000
 
-// ours is the listener of package transport as the gateway runs it, without the gateway.
+// ours starts the listener of package transport as the gateway does, without the gateway.
 func ours(o Order) (holder, error) {
 	cfg := transport.Config{Addr: anyPort, MaxSessions: o.Sessions,
 		PSK: func([]byte) []byte { return o.Secret.PSK() }}
@@ -71,14 +71,14 @@ func ours(o Order) (holder, error) {
 	}}, nil
 }
 
-// whole is a gateway with the policy of a house.
+// whole starts a gateway with the policy of a house.
 func whole(o Order) (holder, error) {
 	ctx := context.Background()
 	st, err := store.Open(ctx, store.Options{Dir: o.Dir, InMemory: o.Dir == ""})
 	if err != nil {
 		return holder{}, err
 	}
-	if seq, _ := st.Head(); seq == 0 { // not one that is started again
+	if seq, _ := st.Head(); seq == 0 { // a new store, not a restart
 		if err := o.House.Build(ctx, st, o.Secret, time.Now()); err != nil {
 			return holder{}, errors.Join(err, st.Close())
 		}
@@ -115,7 +115,7 @@ func whole(o Order) (holder, error) {
 	}}, nil
 }
 
-// Times sum up how long something took, in µs.
+// Times summarize how long something took, in µs.
 type Times struct {
 	Count int     `json:"count"`
 	P50   float64 `json:"p50"`

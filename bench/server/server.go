@@ -1,7 +1,7 @@
-// Package server runs the measured servers that are written in Go, each in a process of its own:
+// Package server runs the measured servers that are written in Go. Each is a process of its own:
 // this program once more, with the arguments of [Args]. Such a process reads lines of JSON from its
 // standard input and answers with lines of JSON on its standard output; it ends when its input
-// ends. The package does not start the programs of others.
+// ends. The package does not start programs of others.
 package server
 
 import (
@@ -27,8 +27,8 @@ import (
 // Names of the servers.
 const (
 	Floor       = "floor"     // sends each datagram back as it came: no DTLS, no CoAP
-	Transport   = "transport" // our listener, with a handler that answers 2.04 to all
-	Gateway     = "gateway"   // all of it
+	Transport   = "transport" // our listener, with a handler that answers 2.04 to everything
+	Gateway     = "gateway"   // the whole gateway
 	GoCoAP      = "go-coap"   // stock go-coap on stock pion, as its documentation has it
 	GoCoAPTuned = "go-coap, tuned"
 )
@@ -39,18 +39,18 @@ var Names = []string{Floor, Transport, Gateway, GoCoAP, GoCoAPTuned}
 // Order is the first line that a server reads.
 type Order struct {
 	Secret   keys.Secret `json:"-"`
-	Sessions int         `json:"sessions"` // how many there may be
+	Sessions int         `json:"sessions"` // the most sessions that there may be
 	House    House       `json:"house"`    // a gateway's
 	Dir      string      `json:"dir"`      // a gateway's store; empty: in memory
 	Addr     string      `json:"addr"`     // where a gateway listens; empty: at a port of its own choice
 	Profile  string      `json:"profile"`  // file for a CPU profile; empty: none
-	// Unbound lifts a gateway's bounds on requests and handshakes per second, which one generator
-	// with few nodes would meet.
+	// Unbound lifts a gateway's limits on requests and handshakes per second, which one generator
+	// with few nodes would reach.
 	Unbound bool `json:"unbound"`
 }
 
-// Figures are the memory of a process after a garbage collection, with free memory returned to the
-// system; otherwise RSS would include garbage. Memory is in bytes.
+// Figures are the memory of a process in bytes, after a garbage collection that returned free
+// memory to the system; otherwise RSS would include garbage.
 type Figures struct {
 	Sessions   int   `json:"sessions"`
 	Goroutines int   `json:"goroutines"`
@@ -69,7 +69,7 @@ type answer struct {
 	Sessions int              `json:"sessions,omitempty"`
 }
 
-// Questions, a line each.
+// Questions, one in each line.
 const (
 	askFigures  = "figures"
 	askSessions = "sessions"
@@ -77,18 +77,18 @@ const (
 	askSteps    = "steps"
 )
 
-// serveArg makes this program a server; its name follows.
+// serveArg is the argument that makes this program a server; the server's name follows it.
 const serveArg = "serve"
 
-// Args are the arguments that make this program a server of that name: see [IsServer].
+// Args returns the arguments that make this program a server of that name; see [IsServer].
 func Args(name string) []string { return []string{serveArg, name} }
 
-// IsServer tells whether this program was started as a server, by its arguments.
+// IsServer tells whether these arguments start a server.
 func IsServer(args []string) bool {
 	return len(args) == 3 && args[1] == serveArg && slices.Contains(Names, args[2])
 }
 
-// Main is the whole life of a server. It returns the program's exit status.
+// Main runs a server until its input ends, and returns the program's exit status.
 func Main(args []string) int {
 	if err := serve(args[2], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", args[2], err)
@@ -97,11 +97,11 @@ func Main(args []string) int {
 	return 0
 }
 
-// holder is a server that runs.
+// holder is a running server.
 type holder struct {
 	addr     string
 	sessions func() int
-	steps    func() map[string]Times // nil: none are known
+	steps    func() map[string]Times // nil: this server has none
 	close    func() error
 }
 
@@ -183,7 +183,7 @@ func open(name string, o Order) (holder, error) {
 	return holder{}, errors.New("no such server")
 }
 
-// figures collects twice, because pools keep their objects over one collection.
+// figures collects the garbage twice, because pools keep their objects over one collection.
 func figures() (*Figures, error) {
 	runtime.GC()
 	debug.FreeOSMemory()
@@ -212,7 +212,8 @@ type Server struct {
 	out  *json.Decoder
 }
 
-// Start starts this program once more as a server, on the given CPUs or any.
+// Start starts this program once more as a server, on the given CPUs, or on any CPU if none are
+// given.
 func Start(ctx context.Context, name string, o Order, cpus []int) (*Server, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -277,8 +278,8 @@ func (s *Server) Mallocs() (uint64, error) {
 	return a.Mallocs, err
 }
 
-// Steps tells how long each step of the attempts decided since the last call took, of a gateway;
-// its own time, without the network.
+// Steps returns how long each step took in a gateway, for the attempts that were decided since the
+// last call. It is the gateway's own time, without the network.
 func (s *Server) Steps() (map[string]Times, error) {
 	a, err := s.ask(askSteps)
 	return a.Steps, err
@@ -295,7 +296,7 @@ func (s *Server) Stop() error {
 }
 
 // Settle waits until the server has no session any more, for about 30 s at most, and then for the
-// given time.
+// given time. It returns the figures after that.
 func (s *Server) Settle(ctx context.Context, idle time.Duration) (Figures, error) {
 	const patient = 30 * time.Second
 	for end := time.Now().Add(patient); ; {
@@ -319,7 +320,7 @@ func (s *Server) Settle(ctx context.Context, idle time.Duration) (Figures, error
 	return s.Figures()
 }
 
-// Shown is the name of a server in a report.
+// Shown returns the name of a server in a report.
 func Shown(name string) string {
 	if name == Transport || name == Gateway {
 		return "latchkey " + name

@@ -18,7 +18,7 @@ func (f *flood) idle(_ context.Context, c net.Conn) error {
 	return over(err)
 }
 
-// over is an error even if the other side has ended the connection in good order.
+// over returns an error even if the other side has closed the connection in good order.
 func over(err error) error {
 	if err == nil {
 		return io.EOF
@@ -26,8 +26,8 @@ func over(err error) error {
 	return err
 }
 
-// drip sends text again and again, slowly, until the connection ends. What comes back is read, and
-// counted if it is an answer.
+// drip sends text again and again, slowly, until the connection ends. It reads what comes back and
+// counts the answers.
 func (f *flood) drip(ctx context.Context, c net.Conn, text string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -49,7 +49,7 @@ func (f *flood) drip(ctx context.Context, c net.Conn, text string) error {
 	}
 }
 
-// hear reads until the connection ends.
+// hear reads until the connection ends, and counts the answers.
 func (f *flood) hear(c net.Conn) {
 	buf := make([]byte, 4096)
 	for {

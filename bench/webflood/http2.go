@@ -28,7 +28,8 @@ type session struct {
 	under  int // requests that have no answer yet
 }
 
-// begin says hello. Window is how much of each answer the other side may send.
+// begin sends the preface and the settings. window is how many bytes of each answer the other side
+// may send.
 func (f *flood) begin(c net.Conn, window uint32) (*session, error) {
 	s := &session{f: f, heard: make(chan struct{}), frames: http2.NewFramer(c, c), next: 1}
 	s.enc = hpack.NewEncoder(&s.buf)
@@ -94,8 +95,8 @@ func (s *session) write(f func() error) error {
 	return f()
 }
 
-// head sends the head of a request on a new stream. Without end a body follows, without whole more
-// of the head.
+// head sends the header of a request on a new stream. If end is false, a body follows; if whole is
+// false, more of the header follows.
 func (s *session) head(method, path string, end, whole bool,
 	more ...hpack.HeaderField) (stream uint32, err error) {
 	s.mu.Lock()
@@ -210,7 +211,7 @@ func (f *flood) resets(ctx context.Context, c net.Conn) error {
 	return nil
 }
 
-// unread leaves no room for any byte of an answer.
+// unread sets a window of 0, so that the other side cannot send a byte of any answer.
 func (f *flood) unread(ctx context.Context, c net.Conn) error {
 	s, err := f.begin(c, 0)
 	if err != nil {
@@ -224,7 +225,7 @@ func (f *flood) unread(ctx context.Context, c net.Conn) error {
 	return s.pace(ctx, time.Second, func() error { return s.frames.WritePing(false, [8]byte{1}) })
 }
 
-// passwords has a few tries under way on each connection, each with a name of its own.
+// passwords keeps a few tries under way on each connection, each with a different name.
 func (f *flood) passwords(ctx context.Context, c net.Conn) error {
 	s, err := f.begin(c, 65535)
 	if err != nil {

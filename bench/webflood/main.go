@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// What a flood may be.
+// Bounds of a flood.
 const (
 	maxConns = 1000
 	maxTime  = 5 * time.Minute
@@ -78,19 +78,19 @@ type kind struct {
 var kinds = []kind{
 	{"posts", "forms to /sign-in whose bodies never end", "h2", false, (*flood).posts},
 	{"events", "streams of events of the admin API", "h2", false, (*flood).events},
-	{"idle", "connections on which nothing is asked", "h2", false, (*flood).idle},
-	{"silent", "connections that never say hello", "", true, (*flood).idle},
+	{"idle", "connections without a request", "h2", false, (*flood).idle},
+	{"silent", "connections that never send a ClientHello", "", true, (*flood).idle},
 	{"hellos", "handshakes, one after the other", "h2", false,
 		func(*flood, context.Context, net.Conn) error { return io.EOF }},
-	{"headers", "heads that never end", "http/1.1", false, (*flood).slowHead},
-	{"continuations", "heads that never end, with HTTP/2", "h2", false, (*flood).continuations},
-	{"bodies", "bodies that come a byte at a time", "http/1.1", false, (*flood).slowBody},
+	{"headers", "headers that never end", "http/1.1", false, (*flood).slowHead},
+	{"continuations", "headers that never end, with HTTP/2", "h2", false, (*flood).continuations},
+	{"bodies", "bodies that are sent a byte at a time", "http/1.1", false, (*flood).slowBody},
 	{"chunks", "bodies in chunks that never end", "http/1.1", false, (*flood).chunks},
 	{"large", "bodies of a gigabyte", "http/1.1", false, (*flood).largeBody},
-	{"resets", "requests that are taken back at once", "h2", false, (*flood).resets},
+	{"resets", "requests that are reset at once", "h2", false, (*flood).resets},
 	{"unread", "pages that are asked for and never read", "h2", false, (*flood).unread},
 	{"pipeline", "pages that are asked for all at once and never read", "http/1.1", false, (*flood).pipeline},
-	{"passwords", "wrong passwords, as fast as they are taken", "h2", false, (*flood).passwords},
+	{"passwords", "wrong passwords, as fast as they are answered", "h2", false, (*flood).passwords},
 }
 
 func names() (out []string) {
@@ -171,7 +171,7 @@ func (f *flood) once(ctx context.Context, from netip.Addr) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	if !f.kind.bare {
-		// It is ours, on this machine, and nothing that is sent is a secret of anybody else's.
+		// The website is our own, on this machine, and no secret is sent.
 		t := tls.Client(c, &tls.Config{ServerName: f.host, InsecureSkipVerify: true,
 			NextProtos: []string{f.kind.proto}})
 		if err := t.HandshakeContext(ctx); err != nil {

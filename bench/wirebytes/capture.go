@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// quiet is how long no packet may come before a piece of work counts as finished, since TCP delays
-// an acknowledgement by 40 ms.
+// quiet is how long no packet must come until a piece of work counts as finished. TCP delays an
+// acknowledgement by 40 ms.
 const quiet = 100 * time.Millisecond
 
 // Capture counts what goes over loopback to and from one port while it runs. It needs dumpcap,
-// which comes with tshark, and the right to use it. TCP segments on loopback may be larger than on
-// a network, so there are a few less of them.
+// which comes with tshark, and the right to capture. TCP segments on loopback may be larger than on
+// a network, so there are a few fewer of them.
 type Capture struct {
 	cmd   *exec.Cmd
 	port  uint16
@@ -37,8 +37,8 @@ type Capture struct {
 	probed uint64  // guarded by mu; the newest probe that was seen
 }
 
-// Start returns when the capture works. It ends with ctx or Close, whatever is first. The caller
-// owns it; it is for one goroutine.
+// Start returns when the capture works. The capture ends when ctx ends or Close is called. Only one
+// goroutine may use it.
 func Start(ctx context.Context, port int) (*Capture, error) {
 	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -61,14 +61,14 @@ func Start(ctx context.Context, port int) (*Capture, error) {
 	go func() {
 		defer close(c.done)
 		c.err = c.read(out)
-		_, _ = io.Copy(io.Discard, out) // it may be writing
+		_, _ = io.Copy(io.Discard, out) // dumpcap may still be writing
 		if err := c.cmd.Wait(); c.err == nil {
 			c.err = err
 		}
 	}()
 	begin, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := c.caughtUp(begin); err != nil {
+	if err := c.catchUp(begin); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -76,10 +76,10 @@ func Start(ctx context.Context, port int) (*Capture, error) {
 
 func (c *Capture) probePort() uint16 { return uint16(c.probe.LocalAddr().(*net.UDPAddr).Port) }
 
-// Settled waits until nothing more comes and returns what was counted since Start.
+// Settled waits until no more packets come, and returns what was counted since Start.
 func (c *Capture) Settled(ctx context.Context) (Traffic, error) {
 	for last := (Traffic{Up: Count{Datagrams: -1}}); ; {
-		if err := c.caughtUp(ctx); err != nil {
+		if err := c.catchUp(ctx); err != nil {
 			return Traffic{}, err
 		}
 		t := c.now()
@@ -101,15 +101,16 @@ func (c *Capture) now() Traffic {
 	return c.seen
 }
 
-// caughtUp returns when all that was sent before has been counted.
-func (c *Capture) caughtUp(ctx context.Context) error {
+// catchUp returns when everything that was sent before the call has been counted.
+func (c *Capture) catchUp(ctx context.Context) error {
 	c.sent++
 	for {
 		if _, err := c.probe.WriteTo(binary.BigEndian.AppendUint64(nil, c.sent),
 			c.probe.LocalAddr()); err != nil {
 			return fmt.Errorf("wirebytes: probe: %w", err)
 		}
-		again := time.After(50 * time.Millisecond) // before it captures, probes are in vain
+		// A probe that was sent before the capture began is not seen.
+		again := time.After(50 * time.Millisecond)
 		for waiting := true; waiting; {
 			select {
 			case <-c.news:
@@ -133,12 +134,12 @@ func (c *Capture) caughtUp(ctx context.Context) error {
 
 var errEnded = errors.New("no capture")
 
-// dropped finds what dumpcap says at its end: "Packets received/dropped on interface 'lo': 12/0
+// dropped finds what dumpcap prints at its end: "Packets received/dropped on interface 'lo': 12/0
 // (…)".
 var dropped = regexp.MustCompile(`received/dropped on interface [^:]*: \d+/(\d+)`)
 
-// Close ends the capture. Packets that it could not keep up with are an error: the counts are too
-// small then. Twice is harmless.
+// Close ends the capture. If packets were dropped it returns an error, since the counts are too
+// small then. A second call is harmless.
 func (c *Capture) Close() error {
 	_ = c.probe.Close()
 	_ = c.cmd.Process.Signal(os.Interrupt) // it may have ended already
@@ -173,7 +174,7 @@ func (c *Capture) read(r io.Reader) error {
 		}
 		n := order.Uint32(rec[8:])
 		if n > 1<<16 {
-			return errors.New("a frame of more than was asked for")
+			return errors.New("a frame longer than requested")
 		}
 		b := make([]byte, n)
 		if _, err := io.ReadFull(r, b); err != nil {

@@ -11,8 +11,8 @@ import (
 	"latchkey/coapres/device"
 )
 
-// Two ways of counting the same: what the capture shows of a reader's session is what went through
-// the relay, and 28 bytes of headers each.
+// The same traffic is counted in two ways: the capture of a reader's session must show what passed
+// through the relay, plus 28 bytes of headers for each datagram.
 func TestCaptureCountsWhatWasSaid(t *testing.T) {
 	s := newSite(t)
 	relay, err := device.NewRelay(s.reader.Gateway, 1)
@@ -57,7 +57,7 @@ func same(t *testing.T, what string, got, want Traffic) {
 	}
 }
 
-// The least of a few: a busy machine may bring about a repeat.
+// The smallest count of a few is compared, because a busy machine may cause a retransmission.
 func TestMeasureReaderCountsTheReaderAlone(t *testing.T) {
 	s := newSite(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -80,7 +80,7 @@ func TestMeasureReaderCountsTheReaderAlone(t *testing.T) {
 	t.Logf("connect %+v, one more scan %+v", connect, scan)
 }
 
-// TCP has a handshake of three, and acknowledges what it gets.
+// TCP has a handshake of three segments and acknowledges what it receives.
 func TestMeasureCountsTCP(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -122,10 +122,10 @@ func TestMeasureCountsTCP(t *testing.T) {
 	}
 }
 
-func TestCaptureThatCannotBeSaysWhy(t *testing.T) {
+func TestCaptureThatCannotStartSaysWhy(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := Start(t.Context(), 5684); err == nil || !strings.Contains(err.Error(), "dumpcap") {
-		t.Errorf("got %v, want to hear of dumpcap", err)
+		t.Errorf("got %v, want an error that names dumpcap", err)
 	}
 }
 

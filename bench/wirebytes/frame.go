@@ -8,7 +8,7 @@ const (
 	protoUDP = 17
 )
 
-// packet is the outside of one UDP datagram or TCP segment.
+// packet has the sizes and ports of one UDP datagram or TCP segment.
 type packet struct {
 	proto    byte
 	from, to uint16 // ports
@@ -17,8 +17,8 @@ type packet struct {
 	start    []byte // as much of the payload as was captured
 }
 
-// parseFrame reads an Ethernet frame whose end may be cut off. Others than UDP and TCP are not ok,
-// nor are fragments after the first.
+// parseFrame reads an Ethernet frame whose end may be cut off. ok is false for anything but UDP and
+// TCP, and for fragments after the first.
 func parseFrame(b []byte) (p packet, ok bool) {
 	if len(b) < 14 {
 		return p, false

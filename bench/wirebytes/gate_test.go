@@ -7,16 +7,18 @@ import (
 	"latchkey/coapres/device"
 )
 
-// What a reader and the gateway say to each other, in datagrams and bytes of UDP payload: [up,
-// down]. It depends on the formats, the cipher suite and the libraries, and repeats exactly. A
-// battery pays for each of these bytes. Whoever changes one on purpose puts the new figure here,
-// says in the commit what it buys, and brings bench/README.md up to date.
+// What a reader and the gateway send to each other, in datagrams and bytes of UDP payload: [up,
+// down]. The figures depend on the formats, the cipher suite and the libraries, and are the same in
+// every run. Each byte costs battery. If you change one on purpose, put the new figure here, say in
+// the commit why it is worth it, and update bench/README.md.
 var (
-	wantConnect = [2]Count{{Datagrams: 5, PayloadBytes: 503}, {Datagrams: 5, PayloadBytes: 339}} // handshake, registration and first scan
-	wantScan    = [2]Count{{Datagrams: 1, PayloadBytes: 84}, {Datagrams: 1, PayloadBytes: 57}}   // each further one: scan up, verdict down
+	// Handshake, registration and first scan.
+	wantConnect = [2]Count{{Datagrams: 5, PayloadBytes: 503}, {Datagrams: 5, PayloadBytes: 339}}
+	// Each further scan: the scan up, the verdict down.
+	wantScan = [2]Count{{Datagrams: 1, PayloadBytes: 84}, {Datagrams: 1, PayloadBytes: 57}}
 )
 
-// counter counts what goes through a relay.
+// counter counts what passes through a relay.
 type counter struct {
 	mu  sync.Mutex
 	all Traffic // guarded by mu; without IPBytes
@@ -39,14 +41,15 @@ func (c *counter) since(t Traffic) Traffic {
 	return c.all.Minus(t)
 }
 
-// A repeat, which a busy machine may bring about, adds a datagram. So each piece of work is done a
-// few times, and the least of it counts.
+// A busy machine may cause a retransmission, which adds a datagram. So each piece of work is done a
+// few times, and the smallest count is compared.
 func TestGateBytesOnTheWire(t *testing.T) {
 	s := newSite(t)
 	gateway := s.reader.Gateway
 	var connects, scans []Traffic
 	for range 3 {
-		relay, err := device.NewRelay(gateway, 1) // of its own: a session's goodbye comes when it likes
+		// A relay for each session, because a close_notify may arrive late.
+		relay, err := device.NewRelay(gateway, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inNamespace is set in a process that has a network of its own.
+// inNamespace is set in the environment of a process in a network namespace of its own.
 const inNamespace = "LATCHKEY_BENCH_NAMESPACE"
 
-// TestMain gives whoever may not capture a network of their own, in which they may.
+// TestMain runs the tests in a network namespace of their own if this user may not capture; there
+// the user may.
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(inNamespace) != "":
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// again runs this program as root of namespaces of its own, where nobody else is.
+// again runs this program once more, as root in a user and a network namespace of its own.
 func again() int {
 	self, err := os.Executable()
 	if err != nil {
@@ -48,7 +49,7 @@ func again() int {
 	case errors.As(err, &failed):
 		return failed.ExitCode()
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "to capture takes root, or the right to make a network namespace:", err)
+		fmt.Fprintln(os.Stderr, "a capture needs root, or the right to make a network namespace:", err)
 		return 1
 	}
 	return 0

@@ -10,8 +10,8 @@ import (
 	"latchkey/coapres/device"
 )
 
-// Measure counts what goes to and from a port, UDP or TCP, while connect runs, and then while more
-// runs, each with what follows until it is quiet. Other packets at that port count too.
+// Measure counts the packets to and from a port, UDP or TCP, while connect runs and then while more
+// runs, each until no more packets follow. Packets of others at that port count too.
 func Measure(ctx context.Context, port int, connect, more func() error) (first, further Traffic, err error) {
 	c, err := Start(ctx, port)
 	if err != nil {
@@ -31,9 +31,9 @@ func Measure(ctx context.Context, port int, connect, more func() error) (first, 
 	return first, all.Minus(first), err
 }
 
-// MeasureReader counts what a reader and its gateway say to each other: until the first verdict,
-// and for one more scan. The reader goes through a relay, which changes nothing, so that the same
-// gateway's other nodes are not counted. It is not connected before, and not after.
+// MeasureReader counts what a reader and its gateway send to each other until the first verdict,
+// and for one more scan. The reader connects through a relay that changes nothing, so that the
+// gateway's other nodes are not counted. Before and after, the reader is not connected.
 func MeasureReader(ctx context.Context, r *Reader) (connect, scan Traffic, err error) {
 	relay, err := device.NewRelay(r.Gateway, 0)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"latchkey/keys"
 )
 
-// What a scan says decides how long it is. In CBOR counters of 256 to 65,535 are of one length, and
-// so are ages of a quarter of a second to a minute, of either sign. With this age a scan is fresh
-// whenever it is sent in the two seconds after the Echo that it shows.
+// The values of a scan decide its length. In CBOR counters of 256 to 65,535 have one length, and so
+// have ages of a quarter of a second to a minute with either sign. With this age a scan is fresh if
+// it is sent within two seconds after its Echo was issued.
 const (
 	FirstCounter = 1000
 	Age          = -500 // ms
@@ -29,20 +29,21 @@ const (
 	codeChanged = 2<<5 | 4
 )
 
-// Reader is a card reader whose every message is of a fixed length. It is for one goroutine.
+// Reader is a card reader whose messages have fixed lengths. Only one goroutine may use it.
 type Reader struct {
-	Name     string // goes into the registration: its length counts
+	Name     string // sent in the registration, so its length counts
 	Gateway  string // "host:port"
 	Identity keys.ID
 	Secret   keys.Secret
-	Last     uint64 // counter of the last scan; below FirstCounter: none yet
+	Last     uint64 // counter of the last scan; below FirstCounter before the first scan
 
 	conn *transport.Conn
 	held coapres.Held
 }
 
 // Connect sends everything that a reader sends until the verdict of its first card: handshake,
-// registration, scan. The session ends with ctx, which has no deadline of the call, or with Close.
+// registration, scan. The session ends when ctx ends or Close is called, so ctx must not have the
+// deadline of this call.
 func (r *Reader) Connect(ctx context.Context) error {
 	conn, err := transport.Dial(ctx, r.Gateway, r.Identity, r.Secret, nil)
 	if err != nil {
@@ -62,8 +63,8 @@ func (r *Reader) Connect(ctx context.Context) error {
 	return r.Scan(ctx)
 }
 
-// Scan presents the card and waits for the verdict, which must be granted, since only then all
-// messages are sent.
+// Scan presents the card and waits for the verdict. It must be granted, because only then are all
+// messages sent.
 func (r *Reader) Scan(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, coapres.ScanWindow)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"latchkey/keys"
 )
 
-// site is a gateway with one door, whose lock is there, and one reader that is not yet.
+// site is a gateway with one door. Its lock is connected, its reader is not yet.
 type site struct {
 	reader Reader
 	port   int // of the gateway

@@ -1,8 +1,8 @@
 // Command dtls2 is a server of go-coap/v3 over pion/dtls v2, for benchmarks: one PUT, answered
-// 2.04. It is a module of its own so that nothing else carries that line. The first line of
-// standard input is its key, as {"secret":"…"}; the first line of standard output is where it
-// listens, as {"addr":"127.0.0.1:PORT","version":"…"}. Each further line is answered with figures,
-// of which "collect" collects the garbage first. It ends with standard input.
+// 2.04. It is a module of its own, so that no other part of the project depends on pion/dtls v2.
+// The first line of standard input is its key, as {"secret":"…"}; the first line of standard output
+// is where it listens, as {"addr":"127.0.0.1:PORT","version":"…"}. Each further line is answered
+// with figures; the line "collect" collects the garbage first. It ends when standard input ends.
 package main
 
 import (
@@ -27,17 +27,17 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/client"
 )
 
-// path is the one resource: that of bench/peer.
+// path is the only resource, as in bench/peer.
 const path = "/example_data"
 
-// cidLen is that of the gateway's connection IDs.
+// cidLen is the length of the gateway's connection IDs.
 const cidLen = 8
 
 type figures struct {
 	Sessions   int64  `json:"sessions"`
 	Goroutines int    `json:"goroutines"`
 	Heap       uint64 `json:"heap"`  // bytes of spans in use
-	Stack      uint64 `json:"stack"` // likewise
+	Stack      uint64 `json:"stack"` // bytes of spans in use
 	Mallocs    uint64 `json:"mallocs"`
 }
 
@@ -71,7 +71,8 @@ func serve() error {
 	var sessions atomic.Int64
 	s := coapdtls.NewServer(
 		options.WithHandlerFunc(handle),
-		options.WithInactivityMonitor(24*time.Hour, func(c *client.Conn) { _ = c.Close() }), // by default a session ends after 16 silent seconds
+		// By default a session ends after 16 silent seconds.
+		options.WithInactivityMonitor(24*time.Hour, func(c *client.Conn) { _ = c.Close() }),
 		options.WithOnNewConn(func(c *client.Conn) {
 			sessions.Add(1)
 			c.AddOnClose(func() { sessions.Add(-1) })
@@ -86,7 +87,7 @@ func serve() error {
 	for in.Scan() {
 		if in.Text() == "collect" {
 			runtime.GC()
-			debug.FreeOSMemory() // a second collection: pools keep what they had for one
+			debug.FreeOSMemory() // collects a second time, because pools keep their objects over one
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -99,7 +100,7 @@ func serve() error {
 	return in.Err()
 }
 
-// handle reads what came, as a server would that has a use for it.
+// handle reads the payload, as a server would that needs it.
 func handle(w *responsewriter.ResponseWriter[*client.Conn], r *pool.Message) {
 	at, err := r.Path()
 	code := codes.Changed
@@ -116,7 +117,7 @@ func handle(w *responsewriter.ResponseWriter[*client.Conn], r *pool.Message) {
 	w.Message().SetCode(code)
 }
 
-// version names the modules that this is about, as they were built in.
+// version returns the versions of the two modules that this server is built from.
 func version() string {
 	var all []string
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -1,10 +1,12 @@
 /*
- * A lock made of libcoap alone, for tests: it registers at a gateway and serves /act on the same session. Nothing of ours is in it.
+ * A lock made only of libcoap, for tests: it registers at a gateway and serves /act on the same
+ * session. It contains no code of latchkey.
  *
  *     lock HOST PORT IDENTITY ANSWER < KEY
  *
- * ANSWER says how it answers: "ack" in the ACK, "con" and "non" with an empty ACK first and a response of its own after it. It prints a
- * line for each request that it is asked, "get" or "post ID", and "registered" when it is. It ends with its standard input.
+ * ANSWER says how it answers: "ack" in the ACK; "con" and "non" with an empty ACK first and a
+ * separate response after it. It prints a line for each request, "get" or "post ID", and
+ * "registered" when it is registered. It ends when its standard input ends.
  */
 #include <arpa/inet.h>
 #include <coap3/coap.h>
@@ -21,7 +23,7 @@ enum { CBOR = 60, DELAY = 100 /* ms from the ACK to the response */ };
 static const char *answer;
 static uint64_t last; /* the command obeyed last, 0 if none */
 
-/* What is owed to the gateway. */
+/* The separate response that is still to be sent. */
 static struct {
 	bool owed;
 	coap_session_t *session;
@@ -49,7 +51,8 @@ static uint64_t id_of(const uint8_t *b, size_t n)
 	return 0;
 }
 
-/* {8: id, 10: true}, and for a receipt 12: 1; the id in its shortest form as far as 16 bits. */
+/* Writes {8: id, 10: true}, and for a receipt 12: 1. The id has its shortest form, of up to 16
+ * bits. */
 static size_t write_state(uint8_t *b, bool receipt)
 {
 	size_t n = 1, pairs = 1;
@@ -78,11 +81,13 @@ static size_t write_state(uint8_t *b, bool receipt)
 static void add_body(coap_pdu_t *pdu, const uint8_t *body, size_t n)
 {
 	uint8_t format[2];
-	coap_add_option(pdu, COAP_OPTION_CONTENT_FORMAT, coap_encode_var_safe(format, sizeof format, CBOR), format);
+	coap_add_option(
+		pdu, COAP_OPTION_CONTENT_FORMAT, coap_encode_var_safe(format, sizeof format, CBOR), format);
 	coap_add_data(pdu, n, body);
 }
 
-static void serve(coap_session_t *session, const coap_pdu_t *request, coap_pdu_t *response, coap_pdu_code_t code)
+static void serve(
+	coap_session_t *session, const coap_pdu_t *request, coap_pdu_t *response, coap_pdu_code_t code)
 {
 	uint8_t body[32];
 	size_t n = write_state(body, code == COAP_RESPONSE_CODE_CHANGED);
@@ -103,16 +108,16 @@ static void serve(coap_session_t *session, const coap_pdu_t *request, coap_pdu_t
 	later.due += DELAY * COAP_TICKS_PER_SECOND / 1000;
 }
 
-static void get_act(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request, const coap_string_t *query,
-	coap_pdu_t *response)
+static void get_act(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+	const coap_string_t *query, coap_pdu_t *response)
 {
 	(void)resource, (void)query;
 	printf("get\n");
 	serve(session, request, response, COAP_RESPONSE_CODE_CONTENT);
 }
 
-static void post_act(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request, const coap_string_t *query,
-	coap_pdu_t *response)
+static void post_act(coap_resource_t *resource, coap_session_t *session, const coap_pdu_t *request,
+	const coap_string_t *query, coap_pdu_t *response)
 {
 	const uint8_t *body = NULL;
 	size_t n = 0;
@@ -130,13 +135,15 @@ static void respond(void)
 	if (!later.owed || now < later.due)
 		return;
 	later.owed = false;
-	coap_pdu_t *pdu = coap_new_pdu(strcmp(answer, "con") == 0 ? COAP_MESSAGE_CON : COAP_MESSAGE_NON, later.code, later.session);
+	coap_pdu_type_t type = strcmp(answer, "con") == 0 ? COAP_MESSAGE_CON : COAP_MESSAGE_NON;
+	coap_pdu_t *pdu = coap_new_pdu(type, later.code, later.session);
 	coap_add_token(pdu, later.token_len, later.token);
 	add_body(pdu, later.body, later.body_len);
 	coap_send(later.session, pdu);
 }
 
-static coap_response_t registered(coap_session_t *session, const coap_pdu_t *sent, const coap_pdu_t *received, const coap_mid_t mid)
+static coap_response_t registered(
+	coap_session_t *session, const coap_pdu_t *sent, const coap_pdu_t *received, const coap_mid_t mid)
 {
 	(void)session, (void)sent, (void)mid;
 	if (coap_pdu_get_code(received) == COAP_RESPONSE_CODE_CREATED)
@@ -152,7 +159,8 @@ static void add_resource(coap_context_t *ctx)
 	coap_add_resource(ctx, act);
 }
 
-static coap_session_t *dial(coap_context_t *ctx, const char *host, const char *port, const char *identity, const char *key)
+static coap_session_t *dial(
+	coap_context_t *ctx, const char *host, const char *port, const char *identity, const char *key)
 {
 	coap_address_t to;
 	coap_address_init(&to);
@@ -162,7 +170,8 @@ static coap_session_t *dial(coap_context_t *ctx, const char *host, const char *p
 		return NULL;
 	coap_dtls_cpsk_t psk = {
 		.version = COAP_DTLS_CPSK_SETUP_VERSION,
-		.psk_info = {.identity = {strlen(identity), (const uint8_t *)identity}, .key = {strlen(key), (const uint8_t *)key}},
+		.psk_info = {.identity = {strlen(identity), (const uint8_t *)identity},
+			.key = {strlen(key), (const uint8_t *)key}},
 	};
 	return coap_new_client_session_psk2(ctx, NULL, &to, COAP_PROTO_DTLS, &psk);
 }

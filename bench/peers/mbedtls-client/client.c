@@ -1,9 +1,11 @@
 /*
- * A DTLS client made of Mbed TLS alone, as Debian builds it, for tests. Nothing of ours is in it.
+ * A DTLS client made only of Mbed TLS as Debian builds it, for tests. It contains no code of
+ * latchkey.
  *
  *     client HOST PORT IDENTITY
  *
- * The first line of its standard input is the key; each line after it goes out in a record, with the line's end. It prints what comes.
+ * The first line of its standard input is the key. Each further line is sent in one record, with
+ * its line end. It prints what it receives.
  */
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
@@ -30,7 +32,7 @@ static int failed(const char *what, int err)
 	return 1;
 }
 
-/* Reads a line without its end; nothing is read beyond it. */
+/* Reads a line, returns it without its end, and reads nothing after it. */
 static int read_line(unsigned char *b, size_t cap)
 {
 	size_t n = 0;
@@ -41,7 +43,8 @@ static int read_line(unsigned char *b, size_t cap)
 	return -1;
 }
 
-static int connect_to(const char *host, const char *port, const unsigned char *key, size_t key_len, const char *identity)
+static int connect_to(
+	const char *host, const char *port, const unsigned char *key, size_t key_len, const char *identity)
 {
 	int err;
 
@@ -50,13 +53,14 @@ static int connect_to(const char *host, const char *port, const unsigned char *k
 	mbedtls_ssl_config_init(&conf);
 	mbedtls_ctr_drbg_init(&rng);
 	mbedtls_entropy_init(&entropy);
-	if (psa_crypto_init() != PSA_SUCCESS) /* releases from 3 on want it */
+	if (psa_crypto_init() != PSA_SUCCESS) /* Mbed TLS 3 and later need it */
 		return MBEDTLS_ERR_ERROR_GENERIC_ERROR;
 	if ((err = mbedtls_ctr_drbg_seed(&rng, mbedtls_entropy_func, &entropy, NULL, 0)) != 0 ||
 		(err = mbedtls_net_connect(&net, host, port, MBEDTLS_NET_PROTO_UDP)) != 0 ||
 		(err = mbedtls_ssl_config_defaults(&conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_DATAGRAM,
 			 MBEDTLS_SSL_PRESET_DEFAULT)) != 0 ||
-		(err = mbedtls_ssl_conf_psk(&conf, key, key_len, (const unsigned char *)identity, strlen(identity))) != 0)
+		(err = mbedtls_ssl_conf_psk(
+			&conf, key, key_len, (const unsigned char *)identity, strlen(identity))) != 0)
 		return err;
 	mbedtls_ssl_conf_rng(&conf, mbedtls_ctr_drbg_random, &rng);
 	if ((err = mbedtls_ssl_setup(&ssl, &conf)) != 0)
@@ -69,7 +73,7 @@ static int connect_to(const char *host, const char *port, const unsigned char *k
 	return err;
 }
 
-/* Passes lines out and records in until either ends. */
+/* Sends lines and prints records until one side ends. */
 static int talk(void)
 {
 	unsigned char b[2048];

@@ -1,12 +1,12 @@
-// Command mqtt decides who may open a door over MQTT, for benchmarks: what somebody would build
-// with a broker instead. It subscribes to scan/DOOR, decides with the same policy as the gateway,
-// publishes the command on lock/DOOR, waits for the lock's word on receipt/DOOR and publishes the
-// verdict on verdict/DOOR, all with QoS 1 and the same bytes as the gateway's. With -sync it writes
-// each decision to disk before it publishes. It speaks plain TCP to a broker on its own machine and
-// ends with standard input.
+// Command mqtt decides who may open a door over MQTT, for benchmarks: it is what somebody would
+// build with a broker instead of latchkey. It subscribes to scan/DOOR, decides with the same policy
+// as the gateway, publishes the command on lock/DOOR, waits for the lock's receipt on receipt/DOOR
+// and publishes the verdict on verdict/DOOR. All have QoS 1 and the same payloads as the gateway's
+// messages. With -sync it writes each decision to disk before it publishes the command. It uses
+// plain TCP to a broker on its own machine and ends when standard input ends.
 //
 // When it has subscribed it prints {"addr":"…","version":"…"}. Each line of standard input is
-// answered with figures, of which "collect" collects the garbage first.
+// answered with figures; the line "collect" collects the garbage first.
 package main
 
 import (
@@ -31,7 +31,7 @@ import (
 const (
 	qos     = 1
 	patient = 10 * time.Second
-	// receiptTime is how long the gateway waits for a lock, too.
+	// receiptTime is how long it waits for a lock, as the gateway does.
 	receiptTime = 1500 * time.Millisecond
 )
 
@@ -67,8 +67,8 @@ func run(broker, file, uid string) error {
 			return err
 		}
 	}
-	// Messages come one by one, so that no counter passes another; what waits for a disk or a lock
-	// does so in a goroutine of its own.
+	// Messages are handled one by one, so that counters stay in order. Waiting for a disk or a lock
+	// happens in a goroutine of its own.
 	opts := mqtt.NewClientOptions().AddBroker("tcp://" + broker).SetClientID("decider").SetOrderMatters(true).
 		SetAutoReconnect(false).SetConnectTimeout(patient).SetMessageChannelDepth(1024)
 	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { fail(err) })
@@ -88,7 +88,7 @@ func run(broker, file, uid string) error {
 	return d.serve(broker)
 }
 
-// serve says that it is ready and answers for figures, until standard input ends.
+// serve prints that it is ready, and answers with figures until standard input ends.
 func (d *decider) serve(broker string) error {
 	in, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	if err := out.Encode(map[string]string{"addr": broker, "version": version()}); err != nil {
@@ -97,7 +97,7 @@ func (d *decider) serve(broker string) error {
 	for in.Scan() {
 		if in.Text() == "collect" {
 			runtime.GC()
-			debug.FreeOSMemory() // a second collection: pools keep what they had for one
+			debug.FreeOSMemory() // collects a second time, because pools keep their objects over one
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -110,8 +110,8 @@ func (d *decider) serve(broker string) error {
 	return in.Err()
 }
 
-// onScan decides. The order is the gateway's: the decision is kept first, the command is sent
-// second, the verdict third.
+// onScan decides. The order is the same as in the gateway: first the decision is kept, then the
+// command is sent, then the verdict.
 func (d *decider) onScan(door string, body []byte) error {
 	scan, err := wire.ParseScan(wire.CBOR, body)
 	if err != nil {
@@ -125,7 +125,7 @@ func (d *decider) onScan(door string, body []byte) error {
 	return nil
 }
 
-// act is what follows a decision.
+// act keeps a decision, sends the command if it is granted, and sends the verdict.
 func (d *decider) act(door string, counter, last uint64, dec access.Decision) (err error) {
 	if d.log != nil {
 		if err := d.log.append(door, counter, dec); err != nil {
@@ -141,7 +141,7 @@ func (d *decider) act(door string, counter, last uint64, dec access.Decision) (e
 	return d.publish("verdict/"+door, v)
 }
 
-// command tells the lock and waits for its word.
+// command sends the command to the lock and waits for its receipt.
 func (d *decider) command(door string, id uint64) (wire.Outcome, error) {
 	told := make(chan wire.Receipt, 1)
 	d.mu.Lock()
@@ -183,7 +183,7 @@ func (d *decider) onReceipt(_ string, body []byte) error {
 	return nil
 }
 
-// publish does not wait for the broker's word: nothing here would be done otherwise without it.
+// publish does not wait for the broker's acknowledgement, because nothing here depends on it.
 func (d *decider) publish(topic string, m interface {
 	Encode(wire.Format) ([]byte, error)
 }) error {
@@ -194,7 +194,7 @@ func (d *decider) publish(topic string, m interface {
 	return err
 }
 
-// done waits for what the broker was asked.
+// done waits until the broker has answered.
 func done(t mqtt.Token) error {
 	if !t.WaitTimeout(patient) {
 		return errors.New("no answer")

@@ -22,10 +22,10 @@ const pulse = 1000
 type site struct {
 	policy       *access.Policy
 	door, reader access.ID
-	cards        []byte // key of the hash under which cards are kept
+	cards        []byte // key of the hash that credentials are made with
 
 	mu   sync.Mutex
-	last uint64 // guarded by mu; the last counter taken from the reader
+	last uint64 // guarded by mu; the last counter of the reader
 }
 
 func newSite(uid string) (*site, error) {
@@ -49,7 +49,7 @@ func newSite(uid string) (*site, error) {
 	return s, err
 }
 
-// credential is a card as the gateway keeps it, too.
+// credential returns the keyed hash of a card, as the gateway keeps it.
 func (s *site) credential(uid []byte) access.CredentialID {
 	m := hmac.New(sha256.New, s.cards)
 	m.Write(uid)
@@ -58,7 +58,7 @@ func (s *site) credential(uid []byte) access.CredentialID {
 
 func tail(uid []byte) string { return hex.EncodeToString(uid[len(uid)-2:]) }
 
-// decide is the policy's word on one scan, and the last counter taken.
+// decide returns the policy's decision on one scan, and the last counter of the reader.
 func (s *site) decide(door string, scan wire.Scan, at time.Time) (access.Decision, uint64, error) {
 	if door != "1" {
 		return access.Decision{}, 0, errors.New("there is no such door")
@@ -74,7 +74,7 @@ func (s *site) decide(door string, scan wire.Scan, at time.Time) (access.Decisio
 	return dec, s.last, nil
 }
 
-// journal is a file of decisions, each on disk before its append returns.
+// journal is a file of decisions. Each is on disk when its append returns.
 type journal struct {
 	mu sync.Mutex
 	f  *os.File // guarded by mu

@@ -1,15 +1,18 @@
 /*
- * A reader and a lock over MQTT, for benchmarks: two connections with TLS-PSK of one process. The reader publishes scans by the clock, whether or
- * not the ones before were answered; the lock answers each command with a receipt. All with QoS 1, in one thread.
+ * A reader and a lock over MQTT, for benchmarks: one process with two TLS-PSK connections. The
+ * reader publishes scans at a fixed rate, whether or not the ones before were answered; the lock
+ * answers each command with a receipt. All have QoS 1, and there is one thread.
  *
  *     node PORT READER LOCK RATE WARMUP COUNT FIRST < SECRET
  *
- * PORT is the broker's on 127.0.0.1, READER and LOCK are the two identities, RATE is scans a second, WARMUP scans are sent first and not
- * told of, FIRST is the first scan counter. SECRET is one line, the key of both in hex. It prints a line for each of COUNT scans:
+ * PORT is the broker's port on 127.0.0.1, READER and LOCK are the two identities, RATE is scans a
+ * second, WARMUP scans are sent first and not reported, FIRST is the first scan counter. SECRET is
+ * one line, the key of both in hex. It prints a line for each of COUNT scans:
  *
  *     INDEX RELAY VERDICT
  *
- * which are microseconds from the scheduled time to the command at the lock, and to a verdict that grants; -1 where there was none for 3 s.
+ * RELAY and VERDICT are the microseconds from the scheduled time until the command arrived at the
+ * lock, and until a verdict arrived that grants; -1 if none arrived within 3 s.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,7 +40,7 @@
 
 struct scan {
 	int64_t due; /* when it is to be sent, ns */
-	int64_t relay, verdict; /* when they came, or 0 */
+	int64_t relay, verdict; /* when they arrived, or 0 */
 };
 
 struct node {
@@ -115,7 +118,8 @@ static void on_connect(struct mosquitto *m, void *arg, int code) {
 	struct node *n = arg;
 	if (code != 0) {
 		n->failed = "the broker refuses the connection";
-	} else if (mosquitto_subscribe(m, NULL, m == n->lock ? TOPIC_LOCK : TOPIC_VERDICT, 1) != MOSQ_ERR_SUCCESS) {
+	} else if (mosquitto_subscribe(m, NULL, m == n->lock ? TOPIC_LOCK : TOPIC_VERDICT, 1) !=
+			MOSQ_ERR_SUCCESS) {
 		n->failed = "not subscribed";
 	}
 }
@@ -140,7 +144,8 @@ static struct mosquitto *dial(struct node *n, int port, const char *secret, cons
 	mosquitto_message_callback_set(m, on_message);
 	int err = mosquitto_tls_psk_set(m, secret, identity, NULL);
 	err = err ? err : mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, 1);
-	err = err ? err : mosquitto_max_inflight_messages_set(m, 0); /* no limit: the clock says how many there are */
+	/* No limit: the rate decides how many are under way. */
+	err = err ? err : mosquitto_max_inflight_messages_set(m, 0);
 	err = err ? err : mosquitto_connect(m, "127.0.0.1", port, KEEPALIVE);
 	if (err) {
 		fprintf(stderr, "node: connect as %s: %s\n", identity, mosquitto_strerror(err));
@@ -150,8 +155,8 @@ static struct mosquitto *dial(struct node *n, int port, const char *secret, cons
 	return m;
 }
 
-/* turn waits for one of the two connections, until the given time at most, and serves them. */
-static int turn(struct node *n, int64_t until) {
+/* Waits for one of the two connections, until the given time at most, and serves both. */
+static int serve_connections(struct node *n, int64_t until) {
 	struct mosquitto *both[] = {n->reader, n->lock};
 	struct pollfd p[2];
 	for (int i = 0; i < 2; i++) {
@@ -171,7 +176,7 @@ static int turn(struct node *n, int64_t until) {
 		if (p[i].revents & (POLLIN | POLLERR | POLLHUP)) {
 			err = mosquitto_loop_read(both[i], 1);
 		}
-		if (!err && mosquitto_want_write(both[i])) { /* also what the read gave rise to, without another wait */
+		if (!err && mosquitto_want_write(both[i])) { /* sends what the read caused, without a wait */
 			err = mosquitto_loop_write(both[i], 1);
 		}
 		err = err ? err : mosquitto_loop_misc(both[i]);
@@ -179,8 +184,8 @@ static int turn(struct node *n, int64_t until) {
 	return err;
 }
 
-/* play sends all scans in their time and waits for the last answer. */
-static int play(struct node *n, int64_t gap) {
+/* Sends all scans when they are due and waits for the last answer. */
+static int send_scans(struct node *n, int64_t gap) {
 	int64_t start = now() + SECOND / 100;
 	for (size_t i = 0; i < n->total; i++) {
 		n->scans[i].due = start + (int64_t)i * gap;
@@ -197,7 +202,7 @@ static int play(struct node *n, int64_t gap) {
 			}
 			continue;
 		}
-		int err = turn(n, n->sent < n->total ? n->scans[n->sent].due : end);
+		int err = serve_connections(n, n->sent < n->total ? n->scans[n->sent].due : end);
 		if (err) {
 			fprintf(stderr, "node: %s\n", mosquitto_strerror(err));
 			return 1;
@@ -206,8 +211,10 @@ static int play(struct node *n, int64_t gap) {
 	return n->failed != NULL;
 }
 
-/* since is a time as it is printed. What came too late did not come. */
-static int64_t since(int64_t due, int64_t at) { return at == 0 || at - due > PATIENT ? -1 : (at - due) / 1000; }
+/* Returns a time as it is printed. What arrived too late counts as missing. */
+static int64_t elapsed(int64_t due, int64_t at) {
+	return at == 0 || at - due > PATIENT ? -1 : (at - due) / 1000;
+}
 
 static bool number(const char *s, uint64_t least, uint64_t most, uint64_t *v) {
 	char *end;
@@ -223,27 +230,28 @@ static int run(struct node *n, int port, const char *secret, char *const identit
 		return 1;
 	}
 	for (int64_t end = now() + PATIENT; n->ready < 2 && !n->failed;) {
-		int err = turn(n, end);
+		int err = serve_connections(n, end);
 		if (err || now() >= end) {
 			fprintf(stderr, "node: not connected: %s\n", err ? mosquitto_strerror(err) : "no answer");
 			return 1;
 		}
 	}
-	return n->failed ? 1 : play(n, gap);
+	return n->failed ? 1 : send_scans(n, gap);
 }
 
 int main(int argc, char **argv) {
 	uint64_t port, rate, warmup, count;
 	struct node n = {0};
 	char secret[128];
-	if (argc != 8 || !number(argv[1], 1, 65535, &port) || !number(argv[4], 1, 100000, &rate) || !number(argv[5], 0, SCANS_MAX, &warmup) ||
-			!number(argv[6], 1, SCANS_MAX, &count) || !number(argv[7], 1, LK_COUNTER_MAX - 2 * SCANS_MAX, &n.first) ||
+	if (argc != 8 || !number(argv[1], 1, 65535, &port) || !number(argv[4], 1, 100000, &rate) ||
+			!number(argv[5], 0, SCANS_MAX, &warmup) || !number(argv[6], 1, SCANS_MAX, &count) ||
+			!number(argv[7], 1, LK_COUNTER_MAX - 2 * SCANS_MAX, &n.first) ||
 			!fgets(secret, sizeof secret, stdin)) {
 		fprintf(stderr, "usage: node PORT READER LOCK RATE WARMUP COUNT FIRST < SECRET\n");
 		return 2;
 	}
 	secret[strcspn(secret, "\n")] = 0;
-	prctl(PR_SET_TIMERSLACK, 1UL); /* a scan that is due is sent then, not 50 us later */
+	prctl(PR_SET_TIMERSLACK, 1UL); /* so that a scan is sent when it is due and not 50 us later */
 	n.total = (size_t)(warmup + count);
 	n.scans = calloc(n.total, sizeof *n.scans);
 	if (!n.scans || mosquitto_lib_init() != MOSQ_ERR_SUCCESS) {
@@ -255,7 +263,8 @@ int main(int argc, char **argv) {
 	}
 	for (size_t i = (size_t)warmup; !err && i < n.total; i++) {
 		const struct scan *s = &n.scans[i];
-		printf("%zu %" PRId64 " %" PRId64 "\n", i - (size_t)warmup, since(s->due, s->relay), since(s->due, s->verdict));
+		printf("%zu %" PRId64 " %" PRId64 "\n", i - (size_t)warmup, elapsed(s->due, s->relay),
+			elapsed(s->due, s->verdict));
 	}
 	struct mosquitto *both[] = {n.reader, n.lock};
 	for (int i = 0; i < 2; i++) {
