@@ -43,7 +43,7 @@ var bytesScenario = scenario{
 }
 
 func runBytes(b *bench) error {
-	for _, s := range some() {
+	for _, s := range chooseSystems() {
 		if s.name == server.Floor || s.name == server.GoCoAPTuned || s.name == transportName {
 			continue
 		}
@@ -54,7 +54,7 @@ func runBytes(b *bench) error {
 	if err := b.bytesOfPair(); err != nil {
 		return err
 	}
-	if mqttHere() {
+	if hasMQTT() {
 		if err := b.bytesOfMQTT(); err != nil {
 			return fmt.Errorf("mqtt: %w", err)
 		}
@@ -67,7 +67,7 @@ func runBytes(b *bench) error {
 	return b.bytesOfHTTPS()
 }
 
-func (b *bench) traffic(kase, system string, t wirebytes.Traffic) {
+func (b *bench) addTraffic(kase, system string, t wirebytes.Traffic) {
 	all := t.Total()
 	b.add(kase, system, "IP bytes", "B", float64(all.IPBytes), isMain, explain(system, "bytes"))
 	b.add(kase, system, "payload of UDP or TCP", "B", float64(all.PayloadBytes))
@@ -100,8 +100,8 @@ func (b *bench) bytesOf(s system) (err error) {
 			Secret: b.secret}
 		first, further, err := wirebytes.MeasureReader(ctx, r)
 		if err == nil {
-			b.traffic(caseConnect, s.name, first)
-			b.traffic(caseFurther, s.name, further)
+			b.addTraffic(caseConnect, s.name, first)
+			b.addTraffic(caseFurther, s.name, further)
 		}
 		return err
 	}
@@ -122,8 +122,8 @@ func (b *bench) bytesOf(s system) (err error) {
 	if err != nil {
 		return err
 	}
-	b.traffic(caseConnect, s.name, first)
-	b.traffic(caseFurther, s.name, further)
+	b.addTraffic(caseConnect, s.name, first)
+	b.addTraffic(caseFurther, s.name, further)
 	return nil
 }
 
@@ -152,7 +152,7 @@ func (b *bench) connectLock(t *target) (end func(), err error) {
 		if err = r.exchange(); err == nil {
 			break
 		}
-		if err := load.Rest(ctx, 200*time.Millisecond); err != nil {
+		if err := load.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
@@ -161,7 +161,8 @@ func (b *bench) connectLock(t *target) (end func(), err error) {
 
 // bytesOfPair counts what a reader and a lock send to the gateway and receive from it.
 func (b *bench) bytesOfPair() (err error) {
-	t, err := some(gatewayName)[0].start(b, server.Order{Sessions: 16, House: server.House{Doors: 1}})
+	t, err := chooseSystems(gatewayName)[0].start(b,
+		server.Order{Sessions: 16, House: server.House{Doors: 1}})
 	if err != nil {
 		return err
 	}
@@ -183,12 +184,12 @@ func (b *bench) bytesOfPair() (err error) {
 		if err := tap(); err != nil {
 			return err
 		}
-		return load.Rest(b.ctx, 1500*time.Millisecond) // until the pulse has ended
+		return load.Sleep(b.ctx, 1500*time.Millisecond) // until the pulse has ended
 	}, tap)
 	if err != nil {
 		return err
 	}
-	b.traffic(casePair, gatewayName, further)
+	b.addTraffic(casePair, gatewayName, further)
 	return nil
 }
 
@@ -214,12 +215,12 @@ func (b *bench) bytesOfMQTT() (err error) {
 	if err != nil {
 		return err
 	}
-	b.traffic(casePair, peer.MQTTName, two.Minus(one)) // both runs connect and disconnect both nodes
+	b.addTraffic(casePair, peer.MQTTName, two.Minus(one)) // both runs connect and disconnect both nodes
 	return nil
 }
 
 func (b *bench) bytesOfHTTPS() (err error) {
-	s, trusted, err := peer.HTTPS(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret})
+	s, trusted, err := peer.StartHTTPS(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret})
 	if err != nil {
 		return err
 	}
@@ -243,8 +244,8 @@ func (b *bench) bytesOfHTTPS() (err error) {
 	if err != nil {
 		return err
 	}
-	b.traffic(caseConnect, s.Name, first)
-	b.traffic(caseFurther, s.Name, further)
+	b.addTraffic(caseConnect, s.Name, first)
+	b.addTraffic(caseFurther, s.Name, further)
 	c.CloseIdleConnections()
 	return nil
 }

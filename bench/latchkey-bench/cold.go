@@ -28,14 +28,14 @@ func runCold(b *bench) error {
 		if err := b.coldOurs(n, all); err != nil {
 			return err
 		}
-		for _, s := range some(transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS,
-			peer.LibcoapOpenSSL) {
+		for _, s := range chooseSystems(transportName, server.GoCoAP, peer.GoCoAPDTLS2Name,
+			peer.LibcoapGnuTLS, peer.LibcoapOpenSSL) {
 			if err := b.coldPut(s, n, all); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
 	}
-	b.draw(all)
+	b.addCurves(all)
 	return nil
 }
 
@@ -45,8 +45,8 @@ const (
 )
 
 func (b *bench) coldOurs(n int, all *curves) (err error) {
-	s := some(gatewayName)[0]
-	t, err := s.start(b, server.Order{Sessions: 16, House: server.House{Doors: 1}, Dir: b.folder(),
+	s := chooseSystems(gatewayName)[0]
+	t, err := s.start(b, server.Order{Sessions: 16, House: server.House{Doors: 1}, Dir: b.newFolder(),
 		Unbound: true})
 	if err != nil {
 		return err
@@ -86,12 +86,12 @@ func (b *bench) coldOurs(n int, all *curves) (err error) {
 		if counter = r.counter; r.Close() != nil {
 			return errors.New("the reader's session has ended by itself")
 		}
-		if err := load.Rest(b.ctx, 20*time.Millisecond); err != nil {
+		if err := load.Sleep(b.ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	b.latencies(caseCold, gatewayName, cold, all, explain(s.name, "cold"))
-	b.latencies(caseWake, gatewayName, wake, all, explain(s.name, "cold"))
+	b.addLatencies(caseCold, gatewayName, cold, all, explain(s.name, "cold"))
+	b.addLatencies(caseWake, gatewayName, wake, all, explain(s.name, "cold"))
 	return nil
 }
 
@@ -114,10 +114,10 @@ func (b *bench) coldPut(s system, n int, all *curves) (err error) {
 		if err := x.Close(); err != nil {
 			return err
 		}
-		if err := load.Rest(b.ctx, 20*time.Millisecond); err != nil {
+		if err := load.Sleep(b.ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	b.latencies(caseCold, s.name, cold, all, explain(s.name, "cold"))
+	b.addLatencies(caseCold, s.name, cold, all, explain(s.name, "cold"))
 	return nil
 }

@@ -29,9 +29,9 @@ func runFleet(b *bench) error {
 }
 
 func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err error) {
-	s := some(gatewayName)[0]
+	s := chooseSystems(gatewayName)[0]
 	house := server.House{Doors: atDoors, Readers: sessions, Grants: grants}
-	t, err := s.start(b, server.Order{Sessions: sessions + 2*atDoors, House: house, Dir: b.folder(),
+	t, err := s.start(b, server.Order{Sessions: sessions + 2*atDoors, House: house, Dir: b.newFolder(),
 		Unbound: true})
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err e
 	}
 	defer d.close()
 	crowd := s
-	crowd.open = shifted(s.open, 2*atDoors)
+	crowd.open = openFrom(s.open, 2*atDoors)
 	idle, err := openAll(b.ctx, crowd, t, sessions, 1500)
 	defer closeAll(idle)
 	if err != nil {
@@ -67,18 +67,18 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err e
 		if err != nil {
 			return err
 		}
-		b.latencies(kase, gatewayName+", tap to verdict", verdicts, all)
-		b.latencies(kase, gatewayName+", tap to relay", relays, all)
+		b.addLatencies(kase, gatewayName+", tap to verdict", verdicts, all)
+		b.addLatencies(kase, gatewayName+", tap to relay", relays, all)
 		b.add(kase, gatewayName+", tap to verdict", "server busy", "%",
 			100*(after.CPU-before.CPU).Seconds()/took.Seconds())
 		b.add(kase, gatewayName+", tap to verdict", "RSS", "MB", float64(after.RSS)/1e6)
 	}
-	b.draw(all)
+	b.addCurves(all)
 	return nil
 }
 
-// shifted returns open for the nodes from number first on.
-func shifted(open func(context.Context, *target, int) (exchanger, error),
+// openFrom returns open for the nodes from number first on.
+func openFrom(open func(context.Context, *target, int) (exchanger, error),
 	first int) func(context.Context, *target, int) (exchanger, error) {
 	return func(ctx context.Context, t *target, n int) (exchanger, error) { return open(ctx, t, first+n) }
 }

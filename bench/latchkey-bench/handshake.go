@@ -26,7 +26,7 @@ func runHandshake(b *bench) error {
 	each := time.Duration(b.size(1500, 500, 100)) * time.Millisecond
 	all := newCurves()
 	for range b.rounds {
-		for _, s := range some() {
+		for _, s := range chooseSystems() {
 			// The floor has no handshake, the tuned server has the same one.
 			if s.name == server.Floor || s.name == server.GoCoAPTuned {
 				continue
@@ -36,7 +36,7 @@ func runHandshake(b *bench) error {
 			}
 		}
 	}
-	b.draw(all)
+	b.addCurves(all)
 	return nil
 }
 
@@ -58,12 +58,12 @@ func (b *bench) handshakes(s system, each time.Duration, all *curves) (err error
 		}
 		return x.Close()
 	}
-	load.Closed(b.ctx, workers, each/4, do)
+	load.RunClosedLoop(b.ctx, workers, each/4, do)
 	before, err := t.usage()
 	if err != nil {
 		return err
 	}
-	l, took := load.Closed(b.ctx, workers, each, do)
+	l, took := load.RunClosedLoop(b.ctx, workers, each, do)
 	after, err := t.usage()
 	if err != nil {
 		return err

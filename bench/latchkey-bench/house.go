@@ -94,7 +94,7 @@ func (d *doors) settle(ctx context.Context) error {
 			if _, err = d.tap(ctx, door); err == nil {
 				break
 			}
-			if err := load.Rest(ctx, 200*time.Millisecond); err != nil {
+			if err := load.Sleep(ctx, 200*time.Millisecond); err != nil {
 				return err
 			}
 		}
@@ -102,14 +102,14 @@ func (d *doors) settle(ctx context.Context) error {
 			return fmt.Errorf("door %d does not open: %w", door, err)
 		}
 	}
-	return load.Rest(ctx, 1500*time.Millisecond) // until the last pulse has ended
+	return load.Sleep(ctx, 1500*time.Millisecond) // until the last pulse has ended
 }
 
 // taps taps n times at a fixed rate, at one door after the other, and returns the times to the
 // verdict and to the relay.
 func (d *doors) taps(ctx context.Context, rate float64, n int) (verdicts, relays *load.Latencies) {
 	relays = load.NewLatencies()
-	verdicts = load.Open(ctx, len(d.readers), rate, n,
+	verdicts = load.RunOpenLoop(ctx, len(d.readers), rate, n,
 		func(ctx context.Context, door int, due time.Time) (time.Time, error) {
 			relay, err := d.tap(ctx, door)
 			now := time.Now()

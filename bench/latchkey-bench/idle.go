@@ -32,7 +32,7 @@ func runIdle(b *bench) error {
 		Metric: "RSS a session"}
 	for _, n := range counts {
 		for range b.rounds {
-			for _, s := range some() {
+			for _, s := range chooseSystems() {
 				if s.name == server.Floor || s.name == server.GoCoAPTuned {
 					continue
 				}
@@ -68,7 +68,7 @@ func (b *bench) idle(s system, n int) (err error) {
 			}
 		}
 	}
-	if err := load.Rest(b.ctx, time.Second); err != nil {
+	if err := load.Sleep(b.ctx, time.Second); err != nil {
 		return err
 	}
 	with, goroutines, err := t.resident()

@@ -31,20 +31,20 @@ func runLoss(b *bench) error {
 	all := newCurves()
 	for _, loss := range losses {
 		for round := range b.rounds {
-			for _, s := range some(gatewayName, server.GoCoAP, peer.LibcoapGnuTLS) {
+			for _, s := range chooseSystems(gatewayName, server.GoCoAP, peer.LibcoapGnuTLS) {
 				if err := b.lossy(s, loss, uint64(round+1), n, all); err != nil {
 					return fmt.Errorf("%s, %v lost: %w", s.name, loss, err)
 				}
 			}
 		}
 	}
-	b.draw(all)
+	b.addCurves(all)
 	return nil
 }
 
 func (b *bench) lossy(s system, loss float64, seed uint64, n int, all *curves) (err error) {
 	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors},
-		Dir: b.folder(), Unbound: true})
+		Dir: b.newFolder(), Unbound: true})
 	if err != nil {
 		return err
 	}
@@ -71,8 +71,8 @@ func (b *bench) lossy(s system, loss float64, seed uint64, n int, all *curves) (
 		}
 		bad()
 		verdicts, relays := d.taps(b.ctx, tapRate, n)
-		b.latencies(kase, gatewayName+", tap to verdict", verdicts, all, explain(s.name, "loss"))
-		b.latencies(kase, gatewayName+", tap to relay", relays, all, explain(s.name, "loss"))
+		b.addLatencies(kase, gatewayName+", tap to verdict", verdicts, all, explain(s.name, "loss"))
+		b.addLatencies(kase, gatewayName+", tap to relay", relays, all, explain(s.name, "loss"))
 		return nil
 	}
 	const sessions = 16
@@ -84,10 +84,10 @@ func (b *bench) lossy(s system, loss float64, seed uint64, n int, all *curves) (
 		return err
 	}
 	bad()
-	l := load.Open(b.ctx, sessions, tapRate, n,
+	l := load.RunOpenLoop(b.ctx, sessions, tapRate, n,
 		func(_ context.Context, w int, _ time.Time) (time.Time, error) {
 			return time.Time{}, open[w].exchange()
 		})
-	b.latencies(kase, s.name+", round trip", l, all)
+	b.addLatencies(kase, s.name+", round trip", l, all)
 	return nil
 }

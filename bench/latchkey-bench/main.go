@@ -174,7 +174,7 @@ func measure(ctx context.Context, o options) (err error) {
 	if o.out == "" {
 		return errors.Join(failed, b.result.Markdown(os.Stdout))
 	}
-	return errors.Join(failed, keep(b.result, o.out, os.Stdout))
+	return errors.Join(failed, writeRun(b.result, o.out, os.Stdout))
 }
 
 func choose(only string) (chosen []scenario, err error) {
@@ -214,8 +214,8 @@ func (b *bench) share() error {
 	return load.Pin(all[1:])
 }
 
-// keep writes the run with its pictures into a folder, and the table to w.
-func keep(r *report.Run, dir string, w io.Writer) error {
+// writeRun writes the run with its pictures into a folder, and the table to w.
+func writeRun(r *report.Run, dir string, w io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -294,8 +294,9 @@ func note(text string) func(*report.Figure) {
 	return func(f *report.Figure) { f.Note = text }
 }
 
-// latencies adds the metrics of one round's times, and merges the distribution into all.
-func (b *bench) latencies(kase, system string, l *load.Latencies, all *curves, how ...func(*report.Figure)) {
+// addLatencies adds the metrics of one round's times, and merges the distribution into all.
+func (b *bench) addLatencies(kase, system string, l *load.Latencies, all *curves,
+	how ...func(*report.Figure)) {
 	b.add(kase, system, "p50", "µs", l.At(50), append(how, isMain)...)
 	b.add(kase, system, "p99", "µs", l.At(99))
 	b.add(kase, system, "longest", "µs", l.Max())
@@ -325,7 +326,8 @@ func (c *curves) merge(kase, system string, l *load.Latencies) {
 	c.of[key].Merge(l)
 }
 
-func (b *bench) draw(c *curves) {
+// addCurves adds the curves to the scenario that is under way.
+func (b *bench) addCurves(c *curves) {
 	for _, key := range c.order {
 		b.now.Curves = append(b.now.Curves, report.Curve{Case: c.kase[key][0], System: c.kase[key][1],
 			Points: c.of[key].Curve()})

@@ -29,8 +29,8 @@ var restartScenario = scenario{
 
 func runRestart(b *bench) (err error) {
 	n := b.size(10_000, 500, 20)
-	order := server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.folder()}
-	start := some(gatewayName)[0].start
+	order := server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.newFolder()}
+	start := chooseSystems(gatewayName)[0].start
 	t, err := start(b, order)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func runRestart(b *bench) (err error) {
 		d := device.New(device.Config{Name: "reader-" + string(server.Identity(i))[3:], Kind: keys.KindReader,
 			Gateway: t.addr, Identity: server.Identity(i), Secret: b.secret})
 		ran.Go(func() { _ = d.Run(ctx) }) // returns nil when ctx ends
-		if err := load.Rest(ctx, time.Second/pace); err != nil {
+		if err := load.Sleep(ctx, time.Second/pace); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (t *target) waitForAll(ctx context.Context, n int) (map[int]time.Duration, 
 		if took > patient {
 			return nil, fmt.Errorf("%d of %d are registered after %v", here, n, patient)
 		}
-		if err := load.Rest(ctx, 50*time.Millisecond); err != nil {
+		if err := load.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}

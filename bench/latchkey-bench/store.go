@@ -53,16 +53,16 @@ func (b *bench) syncs(each time.Duration) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	record := make([]byte, 200)
-	l, took := load.Closed(b.ctx, 1, each, func(context.Context, int) error {
+	l, took := load.RunClosedLoop(b.ctx, 1, each, func(context.Context, int) error {
 		if _, err := f.Write(record); err != nil {
 			return err
 		}
 		return unix.Fdatasync(int(f.Fd()))
 	})
-	return b.callers("disk, 1 at once", report.Floor, l, took)
+	return b.addRates("disk, 1 at once", report.Floor, l, took)
 }
 
-func (b *bench) callers(kase, system string, l *load.Latencies, took time.Duration) error {
+func (b *bench) addRates(kase, system string, l *load.Latencies, took time.Duration) error {
 	b.add(kase, system, "rate", "1/s", float64(l.Count())/took.Seconds(), isMain, isMore)
 	b.add(kase, system, "p50", "µs", l.At(50))
 	b.add(kase, system, "p99", "µs", l.At(99))
@@ -90,7 +90,7 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 	const readers = 64
 	o := store.Options{InMemory: where == "memory"}
 	if !o.InMemory {
-		o.Dir = b.folder()
+		o.Dir = b.newFolder()
 	}
 	st, err := store.Open(b.ctx, o)
 	if err != nil {
@@ -110,7 +110,7 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 			return fmt.Errorf("not granted: %v", d.Reason)
 		}
 		const batch = 1000 // reading the clock costs as much as a few decisions
-		l, took := load.Closed(b.ctx, 1, each, func(context.Context, int) error {
+		l, took := load.RunClosedLoop(b.ctx, 1, each, func(context.Context, int) error {
 			for range batch {
 				access.Decide(p, a)
 			}
@@ -123,7 +123,7 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 	var counters [readers]atomic.Uint64
 	var inTurn atomic.Uint64
 	for _, callers := range []int{1, 64} {
-		l, took := load.Closed(b.ctx, callers, each, func(ctx context.Context, w int) error {
+		l, took := load.RunClosedLoop(b.ctx, callers, each, func(ctx context.Context, w int) error {
 			i := w
 			if callers == 1 {
 				i = int(inTurn.Add(1)) % readers
@@ -136,15 +136,15 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 			}
 			return err
 		})
-		if err := b.callers(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", admit", l,
+		if err := b.addRates(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", admit", l,
 			took); err != nil {
 			return err
 		}
-		l, took = load.Closed(b.ctx, callers, each, func(ctx context.Context, _ int) error {
+		l, took = load.RunClosedLoop(b.ctx, callers, each, func(ctx context.Context, _ int) error {
 			_, err := st.Record(ctx, audit.Event{Kind: audit.EventThrottle, Detail: "measured"})
 			return err
 		})
-		if err := b.callers(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", append", l,
+		if err := b.addRates(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", append", l,
 			took); err != nil {
 			return err
 		}

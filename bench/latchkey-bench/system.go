@@ -57,15 +57,15 @@ var systems = []system{
 	{gatewayName, startOwn(server.Gateway), openScan, nil},
 	{server.GoCoAP, startOwn(server.GoCoAP), openPut(true), nil},
 	{server.GoCoAPTuned, startOwn(server.GoCoAPTuned), openPut(true), nil},
-	{peer.GoCoAPDTLS2Name, startPeer(peer.GoCoAPDTLS2), openPut(false), nil},
-	{peer.LibcoapGnuTLS, startLibcoap(peer.LibcoapGnuTLS), openPut(false), debian},
-	{peer.LibcoapOpenSSL, startLibcoap(peer.LibcoapOpenSSL), openPut(false), debian},
+	{peer.GoCoAPDTLS2Name, startPeer(peer.StartGoCoAPDTLS2), openPut(false), nil},
+	{peer.LibcoapGnuTLS, startLibcoap(peer.LibcoapGnuTLS), openPut(false), hasLibcoap},
+	{peer.LibcoapOpenSSL, startLibcoap(peer.LibcoapOpenSSL), openPut(false), hasLibcoap},
 }
 
-func debian() bool { return !slices.Contains(peer.Missing(), "libcoap3-bin") }
+func hasLibcoap() bool { return !slices.Contains(peer.Missing(), "libcoap3-bin") }
 
-// some returns the systems with these names, or all of them, if they are installed here.
-func some(names ...string) (chosen []system) {
+// chooseSystems returns the systems with these names, or all of them, if they are installed here.
+func chooseSystems(names ...string) (chosen []system) {
 	for _, s := range systems {
 		if (len(names) == 0 || slices.Contains(names, s.name)) && (s.here == nil || s.here()) {
 			chosen = append(chosen, s)
@@ -106,12 +106,12 @@ func startPeer(start func(context.Context, peer.Config) (*peer.Server,
 func startLibcoap(name string) func(*bench, server.Order) (*target, error) {
 	return startPeer(func(ctx context.Context, c peer.Config) (*peer.Server,
 		error) {
-		return peer.Libcoap(ctx, c, name)
+		return peer.StartLibcoap(ctx, c, name)
 	})
 }
 
-// folder returns the path of a new folder for a store on disk.
-func (b *bench) folder() string {
+// newFolder returns the path of a new folder for a store on disk.
+func (b *bench) newFolder() string {
 	return filepath.Join(b.tmp, fmt.Sprintf("store-%d", time.Now().UnixNano()))
 }
 
@@ -121,7 +121,7 @@ var payload = make([]byte, peer.Payload)
 type floorSession struct{ *load.Session }
 
 func openFloor(_ context.Context, t *target, _ int) (exchanger, error) {
-	s, err := load.Plain(t.addr)
+	s, err := load.DialPlain(t.addr)
 	return floorSession{s}, err
 }
 

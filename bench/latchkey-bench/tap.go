@@ -46,13 +46,13 @@ var tapScenario = scenario{
 func runTap(b *bench) error {
 	n := b.size(400, 128, 64)
 	all := newCurves()
-	trips := some(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS,
-		peer.LibcoapOpenSSL)
+	trips := chooseSystems(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name,
+		peer.LibcoapGnuTLS, peer.LibcoapOpenSSL)
 	for range b.rounds {
 		if err := b.ourTaps(n, all); err != nil {
 			return err
 		}
-		if mqttHere() {
+		if hasMQTT() {
 			for _, synced := range []bool{false, true} {
 				if err := b.mqttTaps(n, synced, all); err != nil {
 					return fmt.Errorf("mqtt: %w", err)
@@ -68,12 +68,12 @@ func runTap(b *bench) error {
 			}
 		}
 	}
-	b.draw(all)
+	b.addCurves(all)
 	return nil
 }
 
 func (b *bench) ourTaps(n int, all *curves) (err error) {
-	for _, o := range []struct{ name, dir string }{{gatewayName, b.folder()},
+	for _, o := range []struct{ name, dir string }{{gatewayName, b.newFolder()},
 		{gatewayName + ", store in memory", ""}} {
 		if err := b.tapsAt(o.name, o.dir, n, all); err != nil {
 			return fmt.Errorf("%s: %w", o.name, err)
@@ -83,7 +83,7 @@ func (b *bench) ourTaps(n int, all *curves) (err error) {
 }
 
 func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
-	s := some(gatewayName)[0]
+	s := chooseSystems(gatewayName)[0]
 	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors}, Dir: dir,
 		Unbound: true})
 	if err != nil {
@@ -117,9 +117,9 @@ func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
 	if failed, first := verdicts.Failed(); failed > n/10 {
 		return fmt.Errorf("%d of %d taps failed, the first: %w", failed, n, first)
 	}
-	b.latencies(caseVerdict, name, verdicts, all, explain(name, "tap"))
+	b.addLatencies(caseVerdict, name, verdicts, all, explain(name, "tap"))
 	b.add(caseVerdict, name, "CPU a tap", "µs", (after.CPU-before.CPU).Seconds()*1e6/float64(n))
-	b.latencies(caseRelay, name, relays, all, explain(name, "tap"))
+	b.addLatencies(caseRelay, name, relays, all, explain(name, "tap"))
 	inside := 0.0
 	for _, step := range server.StepNames {
 		b.add(caseInside, name, step, "µs", steps[step].P50)
@@ -129,7 +129,7 @@ func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
 	return nil
 }
 
-func mqttHere() bool {
+func hasMQTT() bool {
 	for _, p := range peer.Missing() {
 		if p != "libcoap3-bin" && p != "nginx" {
 			return false
@@ -169,9 +169,9 @@ func (b *bench) mqttTaps(n int, synced bool, all *curves) (err error) {
 		add(verdicts, t.Verdict)
 		add(relays, t.Relay)
 	}
-	b.latencies(caseVerdict, name, verdicts, all)
+	b.addLatencies(caseVerdict, name, verdicts, all)
 	b.add(caseVerdict, name, "CPU a tap", "µs", (after.CPU-before.CPU).Seconds()*1e6/float64(n+warmUp))
-	b.latencies(caseRelay, name, relays, all)
+	b.addLatencies(caseRelay, name, relays, all)
 	return nil
 }
 
@@ -193,13 +193,13 @@ func (b *bench) syncAlone(n int, all *curves) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	record := make([]byte, 200)
-	l := load.Open(b.ctx, 1, tapRate, n, func(context.Context, int, time.Time) (time.Time, error) {
+	l := load.RunOpenLoop(b.ctx, 1, tapRate, n, func(context.Context, int, time.Time) (time.Time, error) {
 		if _, err := f.Write(record); err != nil {
 			return time.Time{}, err
 		}
 		return time.Time{}, unix.Fdatasync(int(f.Fd()))
 	})
-	b.latencies(caseSync, report.Floor, l, all)
+	b.addLatencies(caseSync, report.Floor, l, all)
 	return nil
 }
 
@@ -220,8 +220,8 @@ func (b *bench) trips(s system, n int, all *curves) (err error) {
 		return time.Time{},
 			open[w].exchange()
 	}
-	load.Open(b.ctx, sessions, tapRate, sessions, do)
-	l := load.Open(b.ctx, sessions, tapRate, n, do)
-	b.latencies(caseTrip, s.name, l, all, explain(s.name, "trip"))
+	load.RunOpenLoop(b.ctx, sessions, tapRate, sessions, do)
+	l := load.RunOpenLoop(b.ctx, sessions, tapRate, n, do)
+	b.addLatencies(caseTrip, s.name, l, all, explain(s.name, "trip"))
 	return nil
 }

@@ -35,19 +35,19 @@ func runThroughput(b *bench) error {
 	all := newCurves()
 	for _, n := range counts {
 		for range b.rounds {
-			for _, s := range some() {
+			for _, s := range chooseSystems() {
 				if err := b.throughput(s, n, each, all); err != nil {
 					return fmt.Errorf("%s, %d sessions: %w", s.name, n, err)
 				}
 			}
 		}
 	}
-	b.draw(all)
+	b.addCurves(all)
 	return nil
 }
 
 func (b *bench) throughput(s system, n int, each time.Duration, all *curves) (err error) {
-	t, err := s.start(b, server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.folder(),
+	t, err := s.start(b, server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.newFolder(),
 		Unbound: true})
 	if err != nil {
 		return err
@@ -59,13 +59,13 @@ func (b *bench) throughput(s system, n int, each time.Duration, all *curves) (er
 		return err
 	}
 	do := func(_ context.Context, worker int) error { return sessions[worker].exchange() }
-	load.Closed(b.ctx, n, each/4, do) // warm-up
+	load.RunClosedLoop(b.ctx, n, each/4, do) // warm-up
 	before, err := t.usage()
 	if err != nil {
 		return err
 	}
 	mallocs := t.mallocs()
-	l, took := load.Closed(b.ctx, n, each, do)
+	l, took := load.RunClosedLoop(b.ctx, n, each, do)
 	after, err := t.usage()
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func openAll(ctx context.Context, s system, t *target, n, perSecond int) ([]exch
 			for i := w; i < n; i += abreast {
 				if perSecond > 0 {
 					at := began.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
-					_ = load.Rest(ctx, time.Until(at)) // the next line checks ctx
+					_ = load.Sleep(ctx, time.Until(at)) // the next line checks ctx
 				}
 				if ctx.Err() != nil {
 					return

@@ -26,7 +26,7 @@ func TestStall(t *testing.T) {
 			time.Sleep(stall)
 		}
 	}
-	open := Open(t.Context(), 1, 100, 60, func(context.Context, int, time.Time) (time.Time,
+	open := RunOpenLoop(t.Context(), 1, 100, 60, func(context.Context, int, time.Time) (time.Time,
 		error) {
 		do()
 		return time.Time{}, nil
@@ -39,7 +39,7 @@ func TestStall(t *testing.T) {
 			"80%% took %v µs or less, want at least %v", got, least)
 	}
 	first.Store(false)
-	closed, took := Closed(t.Context(), 1, 500*time.Millisecond,
+	closed, took := RunClosedLoop(t.Context(), 1, 500*time.Millisecond,
 		func(context.Context, int) error { do(); time.Sleep(time.Millisecond); return nil })
 	if took < 500*time.Millisecond {
 		t.Errorf("closed: took %v, want half a second", took)
@@ -51,12 +51,13 @@ func TestStall(t *testing.T) {
 
 func TestFailuresStay(t *testing.T) {
 	bad := errors.New("bad")
-	l := Open(t.Context(), 4, 1000, 20, func(_ context.Context, w int, due time.Time) (time.Time, error) {
+	do := func(_ context.Context, w int, due time.Time) (time.Time, error) {
 		if w == 0 {
 			return due.Add(2 * time.Second), bad
 		}
 		return due.Add(time.Millisecond), nil
-	})
+	}
+	l := RunOpenLoop(t.Context(), 4, 1000, 20, do)
 	if n, first := l.Failed(); n != 5 || first != bad || l.Count() != 20 {
 		t.Errorf("got %d of %d failed, %v; want 5 of 20, %v", n, l.Count(), first, bad)
 	}
@@ -70,7 +71,7 @@ func TestFailuresStay(t *testing.T) {
 
 func TestOpenEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := Open(ctx, 2, 1000, 10, func(context.Context, int, time.Time) (time.Time,
+	l := RunOpenLoop(ctx, 2, 1000, 10, func(context.Context, int, time.Time) (time.Time,
 		error) {
 		cancel()
 		return time.Time{}, nil
@@ -197,7 +198,7 @@ func TestSessionRetransmits(t *testing.T) {
 			}
 		}
 	}()
-	s, err := Plain(c.LocalAddr().String())
+	s, err := DialPlain(c.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

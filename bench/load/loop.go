@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Closed lets each worker do one operation after the other for the given time. It measures how many
-// operations are possible, not how long one takes: during a stall of the server there are fewer
-// operations, so the times do not show it.
-func Closed(ctx context.Context, workers int, d time.Duration,
+// RunClosedLoop lets each worker do one operation after the other for the given time. It measures
+// how many operations are possible, not how long one takes: during a stall of the server there are
+// fewer operations, so the times do not show it.
+func RunClosedLoop(ctx context.Context, workers int, d time.Duration,
 	do func(ctx context.Context, worker int) error) (*Latencies, time.Duration) {
 	l := NewLatencies()
 	began := time.Now()
@@ -31,12 +31,12 @@ func Closed(ctx context.Context, workers int, d time.Duration,
 	return l, time.Since(began)
 }
 
-// Open starts n operations at a fixed rate per second, whether or not earlier ones have ended. The
-// workers take them in turn; an operation whose worker is busy waits for it. The time of an
-// operation counts from the moment when it was due, so that a stall counts in every operation that
-// it delayed. do gets that moment. It returns the moment at which the operation ended, or an error;
-// the zero time means the return of do.
-func Open(ctx context.Context, workers int, rate float64, n int,
+// RunOpenLoop starts n operations at a fixed rate per second, whether or not earlier ones have
+// ended. The workers take them in turn; an operation whose worker is busy waits for it. The time of
+// an operation counts from the moment when it was due, so that a stall counts in every operation
+// that it delayed. do gets that moment. It returns the moment at which the operation ended, or an
+// error; the zero time means the return of do.
+func RunOpenLoop(ctx context.Context, workers int, rate float64, n int,
 	do func(ctx context.Context, worker int, due time.Time) (time.Time, error)) *Latencies {
 	l := NewLatencies()
 	began := time.Now().Add(10 * time.Millisecond)
@@ -74,8 +74,8 @@ func Open(ctx context.Context, workers int, rate float64, n int,
 	return l
 }
 
-// until waits for a moment, and returns false if ctx ended before it.
-func until(ctx context.Context, t time.Time) bool {
+// waitUntil waits for a moment, and returns false if ctx ended before it.
+func waitUntil(ctx context.Context, t time.Time) bool {
 	wait := time.Until(t)
 	if wait <= 0 {
 		return ctx.Err() == nil
@@ -90,9 +90,9 @@ func until(ctx context.Context, t time.Time) bool {
 	}
 }
 
-// Rest waits for the given time. It fails if ctx ends before that.
-func Rest(ctx context.Context, d time.Duration) error {
-	if !until(ctx, time.Now().Add(d)) {
+// Sleep waits for the given time. It fails if ctx ends before that.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if !waitUntil(ctx, time.Now().Add(d)) {
 		return ctx.Err()
 	}
 	return nil

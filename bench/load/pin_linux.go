@@ -34,7 +34,7 @@ func Pin(cpus []int) error {
 	}
 	runtime.LockOSThread() // the new program inherits the CPUs of this thread
 	defer runtime.UnlockOSThread()
-	if err := affinity(cpus); err != nil {
+	if err := setAffinity(cpus); err != nil {
 		return err
 	}
 	// 1 ns. By default the kernel may wake a sleeping thread 50 µs late.
@@ -44,9 +44,9 @@ func Pin(cpus []int) error {
 	return fmt.Errorf("start %s again: %w", self, syscall.Exec(self, os.Args, os.Environ()))
 }
 
-// onCPUs runs start on a thread that may use only the given CPUs. A process that start starts
+// startOnCPUs runs start on a thread that may use only the given CPUs. A process that start starts
 // inherits them.
-func onCPUs(cpus []int, start func() error) error {
+func startOnCPUs(cpus []int, start func() error) error {
 	if len(cpus) == 0 {
 		return start()
 	}
@@ -56,7 +56,7 @@ func onCPUs(cpus []int, start func() error) error {
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return err
 	}
-	if err := affinity(cpus); err != nil {
+	if err := setAffinity(cpus); err != nil {
 		return err
 	}
 	err := start()
@@ -66,7 +66,7 @@ func onCPUs(cpus []int, start func() error) error {
 	return err
 }
 
-func affinity(cpus []int) error {
+func setAffinity(cpus []int) error {
 	var set unix.CPUSet
 	for _, c := range cpus {
 		set.Set(c)

@@ -15,7 +15,7 @@ func CPUs() ([]int, error) { return nil, errLinux }
 // Pin works on Linux only.
 func Pin([]int) error { return errLinux }
 
-func onCPUs(cpus []int, start func() error) error {
+func startOnCPUs(cpus []int, start func() error) error {
 	if len(cpus) == 0 {
 		return start()
 	}

@@ -31,7 +31,7 @@ type Usage struct {
 // Start starts cmd on the given CPUs, or on any CPU if none are given. The process is killed when
 // ctx ends.
 func Start(ctx context.Context, cmd *exec.Cmd, cpus []int) (*Process, error) {
-	if err := onCPUs(cpus, cmd.Start); err != nil {
+	if err := startOnCPUs(cpus, cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
 	}
 	p := &Process{cmd: cmd, ended: make(chan struct{})}

@@ -43,8 +43,8 @@ var ErrPatience = errors.New("no answer in time")
 
 const patience = 3 * time.Second
 
-// Plain opens a session without DTLS.
-func Plain(addr string) (*Session, error) {
+// DialPlain opens a session without DTLS.
+func DialPlain(addr string) (*Session, error) {
 	c, err := net.Dial("udp4", addr)
 	if err != nil {
 		return nil, err

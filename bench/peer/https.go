@@ -53,15 +53,15 @@ http {
 }
 `
 
-// HTTPS starts nginx with a new ECDSA P-256 certificate for 127.0.0.1, which the returned pool
+// StartHTTPS starts nginx with a new ECDSA P-256 certificate for 127.0.0.1, which the returned pool
 // trusts. A PUT or POST to Path is answered 204. It uses neither secret nor identity: it is here to
 // measure the bytes of TLS and HTTP.
-func HTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
-	path, err := find("nginx")
+func StartHTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
+	path, err := findProgram("nginx")
 	if err != nil {
 		return nil, nil, err
 	}
-	ports, err := freeTCPs(1)
+	ports, err := findFreePorts(1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,7 +70,7 @@ func HTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
 		return nil, nil, err
 	}
 	version := strings.Replace(firstLine(ctx, path, "-v"), "nginx version: nginx/", "nginx ", 1)
-	s := &Server{Name: HTTPSName, Addr: local(ports[0]), Version: version,
+	s := &Server{Name: HTTPSName, Addr: localAddr(ports[0]), Version: version,
 		tidy: func() { _ = os.RemoveAll(dir) }}
 	pool, err := certify(dir)
 	if err == nil {

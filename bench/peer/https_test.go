@@ -13,7 +13,7 @@ import (
 )
 
 func TestHTTPS(t *testing.T) {
-	s, pool, err := HTTPS(bounded(t), config())
+	s, pool, err := StartHTTPS(bounded(t), config())
 	started(t, s, err)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
 		Timeout: 10 * time.Second}
@@ -50,7 +50,7 @@ func TestHTTPS(t *testing.T) {
 }
 
 func TestHTTPSIsTrustedOnlyByItsOwnPool(t *testing.T) {
-	s, _, err := HTTPS(bounded(t), config())
+	s, _, err := StartHTTPS(bounded(t), config())
 	started(t, s, err)
 	if err := putOnce(bounded(t), s.Addr, x509.NewCertPool()); err == nil {
 		t.Error("an empty pool trusts the certificate")

@@ -19,23 +19,23 @@ const (
 	LibcoapGnuTLS  = "libcoap-gnutls"
 )
 
-// Libcoap starts libcoap's example server: name is LibcoapOpenSSL or LibcoapGnuTLS. It accepts any
-// identity with the one secret. It keeps its own list of cipher suites; a node that offers only
+// StartLibcoap starts libcoap's example server: name is LibcoapOpenSSL or LibcoapGnuTLS. It accepts
+// any identity with the one secret. It keeps its own list of cipher suites; a node that offers only
 // PSK_WITH_AES_128_CCM_8 gets that one.
-func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
-	path, err := find("coap-server-" + strings.TrimPrefix(name, "libcoap-"))
+func StartLibcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
+	path, err := findProgram("coap-server-" + strings.TrimPrefix(name, "libcoap-"))
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePair()
+	port, err := findFreePair()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Name: name, Addr: local(port + 1), Version: libcoapVersion(ctx, path)}
+	s := &Server{Name: name, Addr: localAddr(port + 1), Version: libcoapVersion(ctx, path)}
 	cmd := exec.Command(path, "-A", "127.0.0.1", "-p", strconv.Itoa(port), "-h", "", "-k",
 		cfg.Secret.Reveal(), "-v", "3")
 	return cfg.launch(ctx, s, cmd, func(ctx context.Context) error {
-		if err := poll(ctx, creates(local(port))); err != nil {
+		if err := poll(ctx, createResource(localAddr(port))); err != nil {
 			return err
 		}
 		c, err := transport.Dial(ctx, s.Addr, cfg.Identity, cfg.Secret, nil)
@@ -47,11 +47,11 @@ func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
 	})
 }
 
-// freePair returns a port that is free in UDP and TCP and whose next port is free too: libcoap uses
-// the next one for DTLS.
-func freePair() (int, error) {
+// findFreePair returns a port that is free in UDP and TCP and whose next port is free too: libcoap
+// uses the next one for DTLS.
+func findFreePair() (int, error) {
 	for range 100 {
-		ports, err := freeTCPs(1)
+		ports, err := findFreePorts(1)
 		if err != nil {
 			return 0, err
 		}
@@ -64,7 +64,7 @@ func freePair() (int, error) {
 }
 
 func isFree(port int) bool {
-	addr := local(port)
+	addr := localAddr(port)
 	u, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		return false
@@ -77,9 +77,9 @@ func isFree(port int) bool {
 	return t.Close() == nil
 }
 
-// creates makes the resource that the peers are asked for, without DTLS: the first PUT is answered
-// 2.01, and the later ones, which are measured, 2.04.
-func creates(addr string) func(context.Context) error {
+// createResource returns a function that makes the resource that the peers are asked for, without
+// DTLS: the first PUT is answered 2.01, and the later ones, which are measured, 2.04.
+func createResource(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var d net.Dialer
 		c, err := d.DialContext(ctx, "udp", addr)

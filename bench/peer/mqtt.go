@@ -118,7 +118,7 @@ func (m *MQTT) start(ctx context.Context, decisions string) (err error) {
 		decider.Args = append(decider.Args, "-sync", decisions)
 	}
 	var h hello
-	if m.Decider, err = m.cfg.own(ctx, &Server{Name: "decider"}, decider, nil, &h); err != nil {
+	if m.Decider, err = m.cfg.startOwn(ctx, &Server{Name: "decider"}, decider, nil, &h); err != nil {
 		return err
 	}
 	m.Decider.Addr, m.Decider.Version = h.Addr, h.Version
@@ -127,11 +127,11 @@ func (m *MQTT) start(ctx context.Context, decisions string) (err error) {
 
 // startBroker returns the address at which the broker accepts plain TCP.
 func (m *MQTT) startBroker(ctx context.Context) (plain string, err error) {
-	path, err := find("mosquitto")
+	path, err := findProgram("mosquitto")
 	if err != nil {
 		return "", err
 	}
-	ports, err := freeTCPs(2)
+	ports, err := findFreePorts(2)
 	if err != nil {
 		return "", err
 	}
@@ -147,11 +147,11 @@ func (m *MQTT) startBroker(ctx context.Context) (plain string, err error) {
 		return "", err
 	}
 	version := strings.Replace(firstLine(ctx, path, "-h"), "mosquitto version", "mosquitto", 1)
-	s := &Server{Name: "mosquitto", Addr: local(ports[0]), Version: version}
-	plain = local(ports[1])
+	s := &Server{Name: "mosquitto", Addr: localAddr(ports[0]), Version: version}
+	plain = localAddr(ports[1])
 	m.Broker, err = m.cfg.launch(ctx, s, exec.Command(path, "-c", file("conf")),
 		func(ctx context.Context) error {
-			return errors.Join(poll(ctx, accepts(s.Addr)), poll(ctx, accepts(plain)))
+			return errors.Join(poll(ctx, tryConnect(s.Addr)), poll(ctx, tryConnect(plain)))
 		})
 	return plain, err
 }
@@ -159,7 +159,7 @@ func (m *MQTT) startBroker(ctx context.Context) (plain string, err error) {
 // buildNode builds the program of the reader and the lock. It uses the firmware's encodings and
 // compiler warnings.
 func (c Config) buildNode(ctx context.Context, dir string) (string, error) {
-	gcc, err := find("gcc")
+	gcc, err := findProgram("gcc")
 	if err != nil {
 		return "", err
 	}

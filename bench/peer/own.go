@@ -39,9 +39,9 @@ type hello struct {
 	Version string `json:"version"`
 }
 
-// GoCoAPDTLS2 builds and starts go-coap/v3 over pion/dtls v2. It accepts any identity with the one
-// secret. It has [Server.Figures].
-func GoCoAPDTLS2(ctx context.Context, cfg Config) (*Server, error) {
+// StartGoCoAPDTLS2 builds and starts go-coap/v3 over pion/dtls v2. It accepts any identity with the
+// one secret. It has [Server.Figures].
+func StartGoCoAPDTLS2(ctx context.Context, cfg Config) (*Server, error) {
 	dir, err := os.MkdirTemp("", "latchkey-peer-")
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func GoCoAPDTLS2(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	var h hello
-	if s, err = cfg.own(ctx, s, cmd, map[string]string{"secret": cfg.Secret.Reveal()}, &h); err != nil {
+	if s, err = cfg.startOwn(ctx, s, cmd, map[string]string{"secret": cfg.Secret.Reveal()}, &h); err != nil {
 		return nil, err
 	}
 	s.Addr, s.Version = h.Addr, h.Version
@@ -91,9 +91,9 @@ func (c Config) build(ctx context.Context, module, dir string) (*exec.Cmd, error
 	return exec.Command(out), nil
 }
 
-// own starts a peer that we wrote, sends it its order unless that is nil, and reads its first line
-// into h. The peer ends when this process ends.
-func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any) (*Server, error) {
+// startOwn starts a peer that we wrote, sends it its order unless that is nil, and reads its first
+// line into h. The peer ends when this process ends.
+func (c Config) startOwn(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any) (*Server, error) {
 	said := &tail{}
 	cmd.Stderr = said
 	in, err := cmd.StdinPipe()

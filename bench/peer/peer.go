@@ -92,7 +92,7 @@ func Missing() []string {
 		pkgs = append(pkgs, pkg)
 	}
 	for _, p := range programs {
-		if _, err := find(p.name); err != nil {
+		if _, err := findProgram(p.name); err != nil {
 			need(p.pkg)
 		}
 	}
@@ -102,8 +102,9 @@ func Missing() []string {
 	return pkgs
 }
 
-// find returns the path of a program. Daemons are in sbin, which is not in every user's PATH.
-func find(name string) (string, error) {
+// findProgram returns the path of a program. Daemons are in sbin, which is not in every user's
+// PATH.
+func findProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
@@ -173,10 +174,10 @@ func poll(ctx context.Context, try func(context.Context) error) error {
 	}
 }
 
-func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+func localAddr(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freeTCPs returns n TCP ports of 127.0.0.1 that are free now.
-func freeTCPs(n int) ([]int, error) {
+// findFreePorts returns n TCP ports of 127.0.0.1 that are free now.
+func findFreePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -189,8 +190,8 @@ func freeTCPs(n int) ([]int, error) {
 	return ports, nil
 }
 
-// accepts returns a function that fails unless a TCP server accepts a connection.
-func accepts(addr string) func(context.Context) error {
+// tryConnect returns a function that fails unless a TCP server accepts a connection.
+func tryConnect(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var d net.Dialer
 		c, err := d.DialContext(ctx, "tcp", addr)

@@ -94,7 +94,7 @@ func TestLibcoap(t *testing.T) {
 	for _, name := range []string{LibcoapOpenSSL, LibcoapGnuTLS} {
 		t.Run(name, func(t *testing.T) {
 			cfg := config()
-			s, err := Libcoap(bounded(t), cfg, name)
+			s, err := StartLibcoap(bounded(t), cfg, name)
 			mustServe(t, started(t, s, err), cfg)
 		})
 	}
@@ -102,7 +102,7 @@ func TestLibcoap(t *testing.T) {
 
 func TestGoCoAPDTLS2(t *testing.T) {
 	cfg := config()
-	s, err := GoCoAPDTLS2(bounded(t), cfg)
+	s, err := StartGoCoAPDTLS2(bounded(t), cfg)
 	started(t, s, err)
 	if !strings.Contains(s.Version, "pion/dtls/v2 v2.") || !strings.Contains(s.Version, "go-coap/v3 v3.3.4") {
 		t.Errorf("got version %q", s.Version)
@@ -124,7 +124,7 @@ func TestGoCoAPDTLS2(t *testing.T) {
 func TestGoCoAPDTLS2HoldsIdleSessions(t *testing.T) {
 	const sessions = 100
 	cfg := config()
-	s, err := GoCoAPDTLS2(bounded(t), cfg)
+	s, err := StartGoCoAPDTLS2(bounded(t), cfg)
 	started(t, s, err)
 	ctx := bounded(t)
 	for range sessions {
@@ -151,7 +151,7 @@ func TestGoCoAPDTLS2HoldsIdleSessions(t *testing.T) {
 
 func TestAMissingProgramIsAnErrorThatNamesItsPackage(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := Libcoap(bounded(t), config(), LibcoapGnuTLS)
+	_, err := StartLibcoap(bounded(t), config(), LibcoapGnuTLS)
 	if err == nil || !strings.Contains(err.Error(), "libcoap3-bin") {
 		t.Errorf("got %v", err)
 	}

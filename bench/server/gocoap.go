@@ -18,11 +18,11 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/client"
 )
 
-// stock starts go-coap's DTLS server as its documentation shows it, with a connection ID of our
-// length and our first cipher suite. By default it would end a session after 16 silent seconds.
+// startGoCoAP starts go-coap's DTLS server as its documentation shows it, with a connection ID of
+// our length and our first cipher suite. By default it would end a session after 16 silent seconds.
 // tuned chooses the options that are fastest here: no block-wise transfer, and each message handled
 // by the goroutine that read it.
-func stock(o Order, tuned bool) (holder, error) {
+func startGoCoAP(o Order, tuned bool) (holder, error) {
 	l, err := coapnet.NewDTLSListener("udp4", anyPort, coapnet.NewDTLSServerOptions(
 		piondtls.WithPSK(func([]byte) ([]byte, error) { return o.Secret.PSK(), nil }),
 		piondtls.WithCipherSuites(piondtls.TLS_PSK_WITH_AES_128_CCM_8),

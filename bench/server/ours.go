@@ -20,8 +20,8 @@ import (
 
 const anyPort = "127.0.0.1:0"
 
-// floor starts a server that does as little as possible: it sends each datagram back.
-func floor() (holder, error) {
+// startFloor starts a server that does as little as possible: it sends each datagram back.
+func startFloor() (holder, error) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return holder{}, err
@@ -45,8 +45,8 @@ func floor() (holder, error) {
 // unbound is a rate that no generator reaches.
 const unbound = 1_000_000
 
-// ours starts the listener of package transport as the gateway does, without the gateway.
-func ours(o Order) (holder, error) {
+// startTransport starts the listener of package transport as the gateway does, without the gateway.
+func startTransport(o Order) (holder, error) {
 	cfg := transport.Config{Addr: anyPort, MaxSessions: o.Sessions,
 		PSK: func([]byte) []byte { return o.Secret.PSK() }}
 	if o.Unbound {
@@ -71,8 +71,8 @@ func ours(o Order) (holder, error) {
 	}}, nil
 }
 
-// whole starts a gateway with the policy of a house.
-func whole(o Order) (holder, error) {
+// startGateway starts a gateway with the policy of a house.
+func startGateway(o Order) (holder, error) {
 	ctx := context.Background()
 	st, err := store.Open(ctx, store.Options{Dir: o.Dir, InMemory: o.Dir == ""})
 	if err != nil {
@@ -85,7 +85,7 @@ func whole(o Order) (holder, error) {
 	}
 	steps := newSteps()
 	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: clock.RTC,
-		MaxSessions: max(o.Sessions, 1), Timeline: steps.take}
+		MaxSessions: max(o.Sessions, 1), Timeline: steps.add}
 	if o.Unbound {
 		cfg.RequestRate, cfg.HandshakeRate = unbound, unbound
 	}
@@ -109,7 +109,7 @@ func whole(o Order) (holder, error) {
 		}
 		return n
 	}
-	return holder{g.Addr().String(), online, steps.tell, func() error {
+	return holder{g.Addr().String(), online, steps.drain, func() error {
 		cancel()
 		return errors.Join(<-ran, st.Close())
 	}}, nil
@@ -145,7 +145,7 @@ func newSteps() *steps {
 	return s
 }
 
-func (s *steps) take(tl gateway.Timeline) {
+func (s *steps) add(tl gateway.Timeline) {
 	if tl.Repeated {
 		return
 	}
@@ -157,7 +157,8 @@ func (s *steps) take(tl gateway.Timeline) {
 	}
 }
 
-func (s *steps) tell() map[string]Times {
+// drain returns the times since the last call, and resets them.
+func (s *steps) drain() map[string]Times {
 	all := map[string]Times{}
 	for name, l := range s.of {
 		all[name] = Times{l.Count(), l.At(50), l.At(99), l.Max()}

@@ -170,15 +170,15 @@ func serve(name string, r io.Reader, w io.Writer) error {
 func open(name string, o Order) (holder, error) {
 	switch name {
 	case Floor:
-		return floor()
+		return startFloor()
 	case Transport:
-		return ours(o)
+		return startTransport(o)
 	case Gateway:
-		return whole(o)
+		return startGateway(o)
 	case GoCoAP:
-		return stock(o, false)
+		return startGoCoAP(o, false)
 	case GoCoAPTuned:
-		return stock(o, true)
+		return startGoCoAP(o, true)
 	}
 	return holder{}, errors.New("no such server")
 }
@@ -310,11 +310,11 @@ func (s *Server) Settle(ctx context.Context, idle time.Duration) (Figures, error
 		if time.Now().After(end) {
 			return f, fmt.Errorf("%d sessions are left %v after their end", f.Sessions, patient)
 		}
-		if err := load.Rest(ctx, 100*time.Millisecond); err != nil {
+		if err := load.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return f, err
 		}
 	}
-	if err := load.Rest(ctx, idle); err != nil {
+	if err := load.Sleep(ctx, idle); err != nil {
 		return Figures{}, err
 	}
 	return s.Figures()

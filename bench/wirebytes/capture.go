@@ -37,9 +37,9 @@ type Capture struct {
 	probed uint64  // guarded by mu; the newest probe that was seen
 }
 
-// Start returns when the capture works. The capture ends when ctx ends or Close is called. Only one
-// goroutine may use it.
-func Start(ctx context.Context, port int) (*Capture, error) {
+// StartCapture returns when the capture works. The capture ends when ctx ends or Close is called.
+// Only one goroutine may use it.
+func StartCapture(ctx context.Context, port int) (*Capture, error) {
 	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, fmt.Errorf("wirebytes: %w", err)
@@ -76,8 +76,8 @@ func Start(ctx context.Context, port int) (*Capture, error) {
 
 func (c *Capture) probePort() uint16 { return uint16(c.probe.LocalAddr().(*net.UDPAddr).Port) }
 
-// Settled waits until no more packets come, and returns what was counted since Start.
-func (c *Capture) Settled(ctx context.Context) (Traffic, error) {
+// WaitSettled waits until no more packets come, and returns what was counted since StartCapture.
+func (c *Capture) WaitSettled(ctx context.Context) (Traffic, error) {
 	for last := (Traffic{Up: Count{Datagrams: -1}}); ; {
 		if err := c.catchUp(ctx); err != nil {
 			return Traffic{}, err

@@ -124,7 +124,7 @@ func TestMeasureCountsTCP(t *testing.T) {
 
 func TestCaptureThatCannotStartSaysWhy(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := Start(t.Context(), 5684); err == nil || !strings.Contains(err.Error(), "dumpcap") {
+	if _, err := StartCapture(t.Context(), 5684); err == nil || !strings.Contains(err.Error(), "dumpcap") {
 		t.Errorf("got %v, want an error that names dumpcap", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // Measure counts the packets to and from a port, UDP or TCP, while connect runs and then while more
 // runs, each until no more packets follow. Packets of others at that port count too.
 func Measure(ctx context.Context, port int, connect, more func() error) (first, further Traffic, err error) {
-	c, err := Start(ctx, port)
+	c, err := StartCapture(ctx, port)
 	if err != nil {
 		return first, further, err
 	}
@@ -21,13 +21,13 @@ func Measure(ctx context.Context, port int, connect, more func() error) (first, 
 	if err := connect(); err != nil {
 		return first, further, fmt.Errorf("wirebytes: connect: %w", err)
 	}
-	if first, err = c.Settled(ctx); err != nil {
+	if first, err = c.WaitSettled(ctx); err != nil {
 		return first, further, err
 	}
 	if err := more(); err != nil {
 		return first, further, fmt.Errorf("wirebytes: one more: %w", err)
 	}
-	all, err := c.Settled(ctx)
+	all, err := c.WaitSettled(ctx)
 	return first, all.Minus(first), err
 }
 
