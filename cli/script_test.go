@@ -33,7 +33,7 @@ func TestScript(t *testing.T) {
 	if signal.Ignored(syscall.SIGHUP) { // as under nohup; the commands would inherit that
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
-		defer signal.Stop(hangup)
+		t.Cleanup(func() { signal.Stop(hangup) }) // after the scripts, which run side by side
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
