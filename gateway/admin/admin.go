@@ -103,8 +103,6 @@ type Config struct {
 type server struct {
 	Config
 	huma.API
-	// look is held while events are searched: many searches at once would delay scans.
-	look limit.Gate
 	// turn is held from reading a policy to the end of the change made from it, so that no change
 	// undoes another.
 	turn limit.Gate
@@ -138,7 +136,7 @@ func New(cfg Config) *Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)), look: limit.NewGate(1),
+	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)),
 		turn: limit.NewGate(1), demands: map[string]api.Demand{}}
 	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.editRegistered,
 		Record: a.Store.Record, ClockTrusted: a.trustsClock, Website: cfg.Website, Log: cfg.Log,

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,8 +22,6 @@ import (
 // Bounds on the size of one answer and on the wait for it.
 const (
 	defaultEvents = 100
-	maxEvents     = 1000
-	maxLooked     = 20_000 // events that are searched for a text
 	writeWait     = 30 * time.Second
 )
 
@@ -109,9 +105,13 @@ func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events
 		if in.Wait > 0 {
 			a.Feed.Await(ctx, from, time.Duration(in.Wait)*time.Second)
 		}
-		out.Items, out.Next, err = a.eventsFrom(ctx, from, most, in.Q)
+		if out.Next = max(from, 1); in.Q != "" {
+			out.Items, out.Next, err = a.Feed.SearchFrom(ctx, out.Next, most, in.Q)
+		} else {
+			out.Items, err = a.Store.Events(ctx, out.Next, most)
+		}
 	case in.Q != "":
-		out.Items, err = a.newestEvents(ctx, head, in.Since, most, in.Q)
+		out.Items, err = a.Feed.SearchNewest(ctx, head, in.Since, most, in.Q)
 	case !in.Since.IsZero():
 		out.Items, err = a.Store.EventsSince(ctx, in.Since, most)
 	default:
@@ -122,69 +122,6 @@ func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events
 	}
 	out.Items = append([]audit.Event{}, out.Items...)
 	return out, err
-}
-
-// eventsFrom returns the events from a number upwards whose line contains a text, and the number to
-// continue at. An empty text matches every event.
-func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string) (found []audit.Event,
-	next uint64, err error) {
-	next = max(from, 1)
-	size := most
-	if q != "" {
-		size = maxEvents
-		if err := a.look.Enter(ctx); err != nil {
-			return nil, next, err
-		}
-		defer a.look.Leave()
-	}
-	for looked := 0; looked < maxLooked && len(found) < most; {
-		page, err := a.Store.Events(ctx, next, size)
-		if err != nil || len(page) == 0 {
-			return found, next, err
-		}
-		for _, ev := range page {
-			if len(found) == most {
-				break
-			}
-			if next = ev.Seq + 1; hasText(ev, q) {
-				found = append(found, ev)
-			}
-		}
-		if looked += len(page); q == "" {
-			break
-		}
-	}
-	return found, next, nil
-}
-
-// newestEvents returns the newest events, oldest first, whose line contains a text and whose time
-// is not before since.
-func (a *server) newestEvents(ctx context.Context, head uint64, since time.Time, most int,
-	q string) (found []audit.Event, err error) {
-	if err := a.look.Enter(ctx); err != nil {
-		return nil, err
-	}
-	defer a.look.Leave()
-	for end, looked := head, 0; end > 0 && looked < maxLooked && len(found) < most; {
-		from := end - min(end, maxEvents) + 1
-		page, err := a.Store.Events(ctx, from, int(end-from+1))
-		if err != nil {
-			return nil, err
-		}
-		for _, ev := range slices.Backward(page) {
-			if len(found) < most && hasText(ev, q) && !ev.At.Before(since) {
-				found = append(found, ev)
-			}
-		}
-		end, looked = from-1, looked+len(page)
-	}
-	slices.Reverse(found)
-	return found, nil
-}
-
-// hasText tells whether the line of an event contains a text. Upper and lower case are the same.
-func hasText(ev audit.Event, q string) bool {
-	return q == "" || strings.Contains(strings.ToLower(ev.Line()), strings.ToLower(q))
 }
 
 // news is a line of the stream about devices.

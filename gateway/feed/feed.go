@@ -1,6 +1,7 @@
 // Package feed tells subscribers what is new: the events of the chain, and the devices of which
 // something has changed, such as a session, a reading or a state. It keeps no queues. Each
 // subscriber reads at its own pace from a cursor, so a slow one delays nobody and misses no event.
+// It also searches the events for a text.
 package feed
 
 import (
@@ -12,6 +13,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/audit"
+	"latchkey/gateway/limit"
 	"latchkey/keys"
 )
 
@@ -29,8 +31,9 @@ type Chain interface {
 
 // Feed takes changes and serves subscribers. It is safe for concurrent use.
 type Feed struct {
-	chain Chain
-	log   *slog.Logger
+	chain  Chain
+	log    *slog.Logger
+	search limit.Gate // held by a search: many at once would delay scans
 
 	mu      sync.Mutex
 	changes uint64                      // guarded by mu; how many there were
@@ -47,7 +50,7 @@ type change struct {
 
 // New returns the feed of a chain. It logs events that it cannot write.
 func New(chain Chain, log *slog.Logger) *Feed {
-	return &Feed{chain: chain, log: log, last: map[access.ID]*list.Element{}}
+	return &Feed{chain: chain, log: log, search: limit.NewGate(1), last: map[access.ID]*list.Element{}}
 }
 
 // recordWithin bounds the time for writing an event in Note.
