@@ -1,0 +1,116 @@
+// Package dial opens connections to the servers of other people that an [endpoint.Endpoint] names.
+// It looks at the address that a name has led to, not at the name, because a name can lead
+// elsewhere tomorrow.
+package dial
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+
+	"latchkey/gateway/endpoint"
+)
+
+// ErrAddress is returned for a connection to an address that the endpoint must not have. A later
+// try fails too, unless the name leads elsewhere then.
+var ErrAddress = errors.New("address refused")
+
+// Within bounds the time for one connection, with its TLS handshake.
+const Within = 10 * time.Second
+
+// Dialer returns the dialer for an endpoint. It refuses an address that the endpoint may not have,
+// after the name was resolved and for each address that is tried.
+func Dialer(e endpoint.Endpoint) *net.Dialer {
+	return &net.Dialer{Timeout: Within, KeepAlive: 30 * time.Second,
+		Control: func(_, address string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return fmt.Errorf("%w: %s is not an IP address", ErrAddress, address)
+			}
+			return checkAddress(e, ap.Addr().Unmap())
+		}}
+}
+
+// shared is the address space of carriers' NAT (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+var broadcast = netip.MustParseAddr("255.255.255.255")
+
+// metadata is where clouds answer a machine's questions about its own secrets.
+var metadata = netip.MustParseAddr("169.254.169.254")
+
+func checkAddress(e endpoint.Endpoint, addr netip.Addr) error {
+	private := addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || shared.Contains(addr)
+	switch {
+	case addr.IsUnspecified() || addr.IsMulticast() || addr == metadata || addr == broadcast:
+		return fmt.Errorf("%w: nothing is sent to %v", ErrAddress, addr)
+	case !e.Secure() && !addr.IsLoopback():
+		return fmt.Errorf("%w: %v is not this machine, and the connection is not encrypted", ErrAddress, addr)
+	case private && !e.Private:
+		return fmt.Errorf("%w: %v is in a local network: allow it with --private", ErrAddress, addr)
+	}
+	return nil
+}
+
+// TLS returns the TLS configuration of an endpoint, nil for one that is not encrypted.
+func TLS(e endpoint.Endpoint) (*tls.Config, error) {
+	if !e.Secure() {
+		return nil, nil
+	}
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
+	if e.CA != "" {
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM([]byte(e.CA)) {
+			return nil, errors.New("dial: no certificate in the CA")
+		}
+	}
+	if e.Cert != "" {
+		pair, err := tls.X509KeyPair([]byte(e.Cert), []byte(e.Key.Reveal()))
+		if err != nil {
+			return nil, errors.New("dial: the client certificate and its key do not belong together")
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// Open opens a connection to the endpoint: TCP, and TLS where its scheme has it. next are the
+// protocols that are offered by ALPN, such as "mqtt"; none: no offer.
+func Open(ctx context.Context, e endpoint.Endpoint, next ...string) (net.Conn, error) {
+	c, err := TLS(e)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, Within)
+	defer cancel()
+	if c == nil {
+		return Dialer(e).DialContext(ctx, "tcp", e.HostPort())
+	}
+	c.NextProtos = next
+	return (&tls.Dialer{NetDialer: Dialer(e), Config: c}).DialContext(ctx, "tcp", e.HostPort())
+}
+
+// IsCertificate tells whether err says that a certificate does not fit: the server's for us, or
+// ours for the server. A later try fails too, unless somebody changes something.
+func IsCertificate(err error) bool {
+	var verify *tls.CertificateVerificationError
+	var alert tls.AlertError
+	if errors.As(err, &alert) {
+		switch alert {
+		case 42, 43, 44, 45, 46, 48, 49, 116: // bad, unsupported, revoked, expired, unknown, CA, access, required
+			return true
+		}
+	}
+	return errors.As(err, &verify)
+}
