@@ -7,16 +7,17 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/session"
 )
 
 // Apply changes the policy through the store and then updates the sessions: those of a revoked key
 // or a removed device end at once, and a lockdown ends running pulses. It does so after
-// access.ErrNotDurable too.
+// edit.ErrNotDurable too.
 func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	before := g.store.Snapshot()
 	seq, err := g.store.Apply(ctx, actor, changes...)
-	if err != nil && !errors.Is(err, access.ErrNotDurable) { // such a change is in effect
+	if err != nil && !errors.Is(err, edit.ErrNotDurable) { // such a change is in effect
 		return seq, err
 	}
 	after := g.store.Snapshot()

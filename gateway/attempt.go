@@ -95,7 +95,7 @@ func (a *attempt) describe(p *access.Policy, adm store.Admission) {
 	a.timeline.Decided, a.timeline.Durable, a.timeline.Seq, a.timeline.Decision = adm.Decided, adm.Durable, adm.Seq, adm.Decision
 	a.timeline.Repeated, a.timeline.Outcome = adm.Duplicate, adm.Outcome
 	a.timeline.Device, a.timeline.Target = p.Devices[a.asked.Device].Name, p.Targets[a.asked.Target].Name
-	if a.asked.Source == access.ByOperator {
+	if a.asked.Device == "" {
 		a.timeline.Device = a.asked.Operator
 	}
 }
@@ -156,7 +156,7 @@ func (a *attempt) observe(ctx context.Context) {
 	a.g.metrics.Observe(a.timeline)
 	a.g.latency.Observe(a.timeline)
 	asker := "device"
-	if a.asked.Source == access.ByOperator {
+	if a.asked.Device == "" {
 		asker = "actor"
 	}
 	a.g.log.LogAttrs(ctx, slog.LevelInfo, "decided", slog.String(asker, a.timeline.Device),

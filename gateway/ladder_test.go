@@ -33,6 +33,7 @@ var ladder = map[string]float64{
 	"gateway/calendar":         1,
 	"gateway/endpoint":         1,
 	"gateway/endpoint/dial":    1.5,
+	"gateway/access/edit":      0,
 	"gateway/access":           2,
 	"gateway/access/accounts":  2.1,
 	"gateway/audit":            2.1,

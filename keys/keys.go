@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -184,6 +185,22 @@ const (
 // Usable tells whether a key in this state may complete a handshake. A key in an unknown state may
 // not.
 func (s State) Usable() bool { return s == Pending || s == Active || s == Retiring }
+
+// Stage returns the position of a state in a key's life, from 1; 0 for an unknown state.
+func (s State) Stage() int { return 1 + slices.Index([]State{Pending, Active, Retiring, Revoked}, s) }
+
+// Verb says what somebody does who brings a key into this state.
+func (s State) Verb() string {
+	switch s {
+	case Active:
+		return "activate"
+	case Retiring:
+		return "retire"
+	case Revoked:
+		return "revoke"
+	}
+	return "reset"
+}
 
 // Key is one secret of one device. Its ID is the PSK identity.
 type Key struct {

@@ -6,6 +6,7 @@ import (
 	"time"
 	_ "time/tzdata"
 
+	"latchkey/gateway/endpoint"
 	"latchkey/keys"
 )
 
@@ -22,6 +23,10 @@ func id(name string) ID {
 func cardID(uid string) CredentialID { return sha256.Sum256([]byte(uid)) }
 
 func person(name string) Person { return Person{ID: id(name), Name: name} }
+func integration(name string) Integration {
+	return Integration{ID: id(name), Name: name, Base: "latchkey", Prefix: "homeassistant",
+		Endpoint: endpoint.Endpoint{URL: "mqtts://broker.example"}}
+}
 func door(name string) Target {
 	return Target{ID: id(name), Name: name, Kind: Door, Pulse: 3 * time.Second}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // checkRecords checks two kinds of records: those that were put, and those that refer to a record
@@ -121,7 +120,7 @@ func (k *Kind[K, R]) indexedReferrers(d *Draft) (found []R, ok bool) {
 		found = append(found, some...)
 	}
 	if e := k.findEdit(d); e != nil { // deleted records do not matter, put ones are checked already
-		found = slices.DeleteFunc(found, func(r R) bool { return e.hasTouched(k.ID(r)) })
+		found = slices.DeleteFunc(found, func(r R) bool { return e.HasTouched(k.ID(r)) })
 	}
 	return found, true
 }
@@ -182,9 +181,4 @@ func CheckID(id ID) error {
 		return errors.New("the id is not 10 characters of lower-case Crockford base32: use NewID")
 	}
 	return nil
-}
-
-// isValidWindow tells whether [from, until) holds an instant; a zero end is open.
-func isValidWindow(from, until time.Time) bool {
-	return until.IsZero() || from.Before(until)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -46,7 +47,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 	Blank: func(id CredentialID) Credential { return Credential{ID: id} },
 
 	Normal: func(_ *Draft, r Credential) (Credential, error) {
-		r.From, r.Until, r.Created = NormalizeTime(r.From), NormalizeTime(r.Until), NormalizeTime(r.Created)
+		edit.NormalizeTimes(&r.From, &r.Until, &r.Created)
 		return r, nil
 	},
 	References: func(r Credential, to *References) { to.To(Persons, r.Person) },
@@ -58,7 +59,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 			return errors.New("the tail is not the last two bytes of the UID as 4 lower-case hex digits")
 		case r.Status != CardActive && r.Status != CardLost:
 			return fmt.Errorf("status %q: want active or lost", string(r.Status))
-		case !isValidWindow(r.From, r.Until):
+		case !edit.IsWindow(r.From, r.Until):
 			return errors.New("it ends before it starts: set until after from")
 		}
 		return nil
@@ -77,7 +78,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 		}
 		return s
 	},
-	Difference: func(n Namer, label string, b, a Credential, say *Sentences) {
+	Difference: func(n Namer, label string, b, a Credential, say *edit.Sentences) {
 		say.If(a.Status != b.Status, "mark ", label, " ", text.Quote(string(a.Status)))
 		say.If(a.Person != b.Person, "give ", label, " to ", n.Name(a.Person))
 		sameWindow := a.From.Equal(b.From) && a.Until.Equal(b.Until)

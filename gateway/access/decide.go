@@ -23,11 +23,12 @@ const (
 	aCard asker = 1 << iota
 	aSwitch
 	anOperator
+	anIntegration
 	aCardAtHand // explained without a scan: there is no reader and no counter
 	aPersonOnly // explained without a card, too
 	nobody      // unknown source
 
-	anyone = aCard | aSwitch | anOperator | aCardAtHand | aPersonOnly | nobody
+	anyone = aCard | aSwitch | anOperator | anIntegration | aCardAtHand | aPersonOnly | nobody
 )
 
 func findAsker(s Source) asker {
@@ -38,6 +39,8 @@ func findAsker(s Source) asker {
 		return aSwitch
 	case ByOperator:
 		return anOperator
+	case ByIntegration:
+		return anIntegration
 	}
 	return nobody
 }
@@ -74,6 +77,7 @@ type evaluation struct {
 	who asker
 
 	from   Device // the reader or switch
+	system Integration
 	target Target
 	cred   Credential
 	person Person
@@ -130,7 +134,7 @@ func (e *evaluation) holderID() ID {
 	switch e.who {
 	case aCard, aCardAtHand:
 		return e.p.Credentials[e.a.Credential].Person
-	case aPersonOnly:
+	case aPersonOnly, anIntegration: // whose code it was, if the grant names a person
 		return e.person.ID
 	}
 	return ""
@@ -138,7 +142,8 @@ func (e *evaluation) holderID() ID {
 
 func (e *evaluation) say(format string, args ...any) { e.detail = fmt.Sprintf(format, args...) }
 
-// checkDevice lets a reader ask for its own target and a switch for any of its own.
+// checkDevice lets a reader ask for its own target, a switch for any of its own, and an integration
+// for all.
 func (e *evaluation) checkDevice() Reason {
 	var kind keys.Kind
 	switch e.who {
@@ -147,13 +152,15 @@ func (e *evaluation) checkDevice() Reason {
 			e.say("an operator needs no device")
 		}
 		return ""
+	case anIntegration:
+		return e.checkIntegration()
 	case aCard:
 		kind = keys.KindReader
 	case aSwitch:
 		kind = keys.KindSwitch
 	default:
 		if e.tracing {
-			e.say("an attempt comes from a card, a device or an operator, not from %q", e.a.Source)
+			e.say("%q is no source of attempts", e.a.Source)
 		}
 		return ReasonUnknownDevice
 	}
@@ -175,6 +182,27 @@ func (e *evaluation) checkDevice() Reason {
 	}
 	if e.tracing {
 		e.say("%s is a %s and may ask for this target", e.from.Name, e.from.Kind)
+	}
+	return ""
+}
+
+// checkIntegration refuses a system that nobody has added, or that is paused.
+func (e *evaluation) checkIntegration() Reason {
+	var ok bool
+	if e.system, ok = e.p.Integrations[e.a.Integration]; !ok {
+		if e.tracing {
+			e.say("no such integration")
+		}
+		return ReasonUnknownIntegration
+	}
+	if e.system.Paused != "" {
+		if e.tracing {
+			e.say("%s is paused: %s", e.system.Name, e.system.Paused)
+		}
+		return ReasonIntegrationPaused
+	}
+	if e.tracing {
+		e.say("%s is not paused", e.system.Name)
 	}
 	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/calendar"
 	"latchkey/keys"
 )
@@ -138,10 +139,10 @@ func (r dice) window() (from, until time.Time) {
 	if r.chance(30) {
 		until = r.instant()
 	}
-	if !isValidWindow(from, until) {
+	if !edit.IsWindow(from, until) {
 		from, until = until, from
 	}
-	if !isValidWindow(from, until) {
+	if !edit.IsWindow(from, until) {
 		return time.Time{}, time.Time{}
 	}
 	return from, until
@@ -168,12 +169,22 @@ var (
 
 func diceKey(i int) keys.ID { return keys.ID(fmt.Sprintf("lk-%010d", i)) }
 
+// diceCode stands for the hash of a code: the policy only compares it.
+func diceCode(i int) keys.Hidden { return keys.Hide(fmt.Sprint("hash ", i)) }
+
 func (r dice) grant() Grant {
 	g := Grant{ID: id(fmt.Sprint("grant", r.IntN(30))), Effect: Allow}
 	if r.chance(20) {
 		g.Effect = Deny
 	}
-	switch r.IntN(5) {
+	switch r.IntN(6) {
+	case 5:
+		g.SubjectKind, g.Subject = SubjectIntegration, id(r.one("home", "away"))
+		if g.Effect == Allow && r.chance(30) {
+			g.Code = diceCode(r.IntN(2))
+		} else if g.Effect == Allow && r.chance(50) {
+			g.CodeOf = id(r.one(dicePersons...))
+		}
 	case 0:
 		g.SubjectKind, g.Subject = SubjectGroup, id(r.one("staff", "guests"))
 	case 1:
@@ -194,6 +205,9 @@ func (r dice) grant() Grant {
 		if r.chance(40) {
 			g.Actions = append(g.Actions, a)
 		}
+	}
+	if g.SubjectKind == SubjectIntegration && g.Target != "" && len(g.Actions) == 0 {
+		g.Actions = fits[:1]
 	}
 	if r.chance(40) {
 		g.Schedule = id(fmt.Sprint("schedule", r.IntN(len(diceSchedules))))
@@ -230,6 +244,16 @@ func (r dice) policy(t *testing.T) *Policy {
 		}
 		changes = append(changes, putAll(Person{ID: id(name), Name: name, Suspended: r.chance(10)}, c)...)
 	}
+	for i, name := range []string{"home", "away"} {
+		x := integration(name)
+		if i == 1 {
+			x.Paused = "paused by root"
+		}
+		changes = append(changes, Change{Put: x})
+	}
+	for i, name := range dicePersons[:2] {
+		changes = append(changes, Change{Put: PIN{Person: id(name), Hash: diceCode(i)}})
+	}
 	for range r.IntN(12) {
 		changes = append(changes, Change{Put: r.grant()})
 	}
@@ -244,7 +268,7 @@ func (r dice) policy(t *testing.T) *Policy {
 	}
 	if r.chance(20) {
 		gone, err := p.Removal([]Record{person("ann"), Group{ID: id("staff")},
-			Device{ID: id("switch-a")}}[r.IntN(3)])
+			Device{ID: id("switch-a")}, integration("home")}[r.IntN(4)])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,6 +291,14 @@ func (r dice) attempt() Attempt {
 		a.Source, a.Device, a.Target, a.Action = ByDevice, id("switch-a"), id("lamp-a"), wire.Toggle
 	case 2:
 		a.Source, a.Target = ByOperator, id(r.one(diceTargets...))
+	case 3:
+		a.Source, a.Device, a.Target = ByIntegration, "", id(r.one(diceTargets...))
+		if a.Action = wire.Unlock; a.Target == id("lamp-a") {
+			a.Action = wire.Toggle
+		}
+		if a.Integration = id(r.one("home", "home", "home", "away", "nobody")); r.chance(60) {
+			a.Code = diceCode(r.IntN(3))
+		}
 	}
 	if r.chance(30) {
 		a.Key = diceKey(r.IntN(len(diceKeys) + 1))
@@ -282,7 +314,7 @@ func (r dice) attempt() Attempt {
 	case 3:
 		a.Action, a.Level = wire.Action(r.IntN(8)), uint8(r.IntN(256))
 	case 4:
-		a.Source = Source(r.one("", "person", "card", "device", "operator"))
+		a.Source = Source(r.one("", "person", "card", "device", "operator", "integration"))
 	case 5:
 		a.Credential = cardID("nobody")
 	case 6:

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -52,23 +51,4 @@ func (n Namer) describe(c Change) string {
 		return strings.Join(diff, ", ")
 	}
 	return "write " + k.makeLabel(n, old) + " again, unchanged"
-}
-
-// Sentences collects what there is to say about a change of a record, for [Kind.Difference].
-type Sentences struct{ said []string }
-
-// If adds a sentence, joined from its parts, if is holds.
-func (s *Sentences) If(is bool, parts ...string) {
-	if is {
-		s.said = append(s.said, strings.Join(parts, ""))
-	}
-}
-
-// Subtract returns the members of a that b lacks.
-func Subtract[E comparable](a, b []E) []E {
-	has := make(map[E]bool, len(b))
-	for _, e := range b {
-		has[e] = true
-	}
-	return slices.DeleteFunc(slices.Clone(a), func(e E) bool { return has[e] })
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -32,7 +33,7 @@ var Devices = &Kind[ID, Device]{
 
 	Normal: func(_ *Draft, r Device) (Device, error) {
 		r.Targets = slices.Clone(r.Targets)
-		r.Created = NormalizeTime(r.Created)
+		r.Created = edit.NormalizeTime(r.Created)
 		return r, nil
 	},
 	References: func(r Device, to *References) {
@@ -53,7 +54,7 @@ var Devices = &Kind[ID, Device]{
 		}
 		return " at " + n.Names(r.Targets)
 	},
-	Difference: func(n Namer, label string, b, a Device, say *Sentences) {
+	Difference: func(n Namer, label string, b, a Device, say *edit.Sentences) {
 		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Kind != b.Kind, "make ", label, " a ", text.Quote(string(a.Kind)))
 		moved := !slices.Equal(a.Targets, b.Targets) && len(a.Targets) > 0

@@ -46,6 +46,8 @@ func (a asker) String() string {
 		return "a switch"
 	case anOperator:
 		return "an operator"
+	case anIntegration:
+		return "an integration"
 	case aCardAtHand:
 		return "a card without a scan"
 	case aPersonOnly:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -28,6 +29,9 @@ const (
 	SubjectPerson SubjectKind = "person"
 	SubjectGroup  SubjectKind = "group"
 	SubjectDevice SubjectKind = "device" // a switch
+	// SubjectIntegration is somebody else's system. It may unlock only where a grant names that
+	// action.
+	SubjectIntegration SubjectKind = "integration"
 )
 
 // Grant says who may do what to which target, and when.
@@ -42,6 +46,8 @@ type Grant struct {
 	From        time.Time     `json:"from,omitzero"`
 	Until       time.Time     `json:"until,omitzero"`
 	Effect      Effect        `json:"effect"`
+	Code        keys.Hidden   `json:"-"`                // hash of the code that it asks for; zero: none
+	CodeOf      ID            `json:"codeOf,omitempty"` // or the person whose PIN it must send
 	Created     time.Time     `json:"created"`
 }
 
@@ -53,8 +59,8 @@ var Grants = &Kind[ID, *Grant]{
 	Blank: func(id ID) *Grant { return &Grant{ID: id} },
 
 	Normal: func(_ *Draft, r *Grant) (*Grant, error) { // r is our own: unbox made it
-		r.Actions = NormalizeList(r.Actions)
-		r.From, r.Until, r.Created = NormalizeTime(r.From), NormalizeTime(r.Until), NormalizeTime(r.Created)
+		r.Actions = edit.NormalizeList(r.Actions)
+		edit.NormalizeTimes(&r.From, &r.Until, &r.Created)
 		return r, nil
 	},
 	References: func(r *Grant, to *References) {
@@ -65,6 +71,11 @@ var Grants = &Kind[ID, *Grant]{
 			to.To(Groups, r.Subject)
 		case SubjectDevice:
 			to.To(Devices, r.Subject)
+		case SubjectIntegration:
+			to.To(Integrations, r.Subject)
+		}
+		if r.CodeOf != "" {
+			to.To(Persons, r.CodeOf)
 		}
 		if r.Target != "" {
 			to.To(Targets, r.Target)
@@ -78,12 +89,16 @@ var Grants = &Kind[ID, *Grant]{
 	},
 	Leaf:  true,
 	Check: checkGrant,
-	Index: indexGrants,
+	Index: func(d *Draft, e *Edit[ID, *Grant]) error {
+		d.Next.grantsAt = edit.UpdateIndex(d.Next.grantsAt, e, (*Grant).getPlace, compareGrants)
+		return nil
+	},
 
 	Label: func(n Namer, r *Grant) string { return n.describeGrant(r) },
-	Difference: func(n Namer, _ string, b, a *Grant, say *Sentences) {
+	Difference: func(n Namer, _ string, b, a *Grant, say *edit.Sentences) {
 		was, is := n.describeGrant(b), n.describeGrant(a)
 		say.If(was != is || a.SubjectKind != b.SubjectKind, "change ", was, " to ", is)
+		say.If(was == is && a.Code.Reveal() != b.Code.Reveal(), "set the code of ", is)
 	},
 	Follow: func(r *Grant, removed ID) (Change, bool) {
 		needs := r.Schedule == removed // else the grant would be valid at all times, or at none
@@ -100,9 +115,12 @@ var Grants = &Kind[ID, *Grant]{
 // getPlace returns the target or the group that the grant is on: its key in Policy.grantsAt.
 func (g *Grant) getPlace() ID { return cmp.Or(g.Target, g.TargetGroup) }
 
-// grantReferrers asks the index, which does not hold schedules.
+// grantReferrers asks the index, which holds neither schedules nor whose code a grant asks for.
 func grantReferrers(p *Policy, id ID) ([]*Grant, bool) {
 	if _, is := p.Schedules[id]; is {
+		return nil, false
+	}
+	if _, is := p.Persons[id]; is && len(p.Integrations) > 0 { // it may be in CodeOf
 		return nil, false
 	}
 	return append(p.findGrants(id), p.grantsAt[id]...), true
@@ -115,7 +133,11 @@ func checkGrant(d *Draft, r *Grant) error {
 	switch {
 	case r.Effect != Allow && r.Effect != Deny:
 		return fmt.Errorf("effect %q: want allow or deny", string(r.Effect))
-	case !isValidWindow(r.From, r.Until):
+	case (!r.Code.IsZero() || r.CodeOf != "") && (r.SubjectKind != SubjectIntegration || r.Effect != Allow):
+		return errors.New("only a grant that allows an integration something asks for a code")
+	case !r.Code.IsZero() && r.CodeOf != "":
+		return errors.New("it asks for a code of its own and for somebody's: choose one of the two")
+	case !edit.IsWindow(r.From, r.Until):
 		return errors.New("it ends before it starts: set until after from")
 	}
 	return CheckID(r.ID)
@@ -133,8 +155,12 @@ func checkSubject(d *Draft, r *Grant) error {
 			return fmt.Errorf("%s asks for nothing by itself: among devices only a switch has grants",
 				d.Label(dev))
 		}
+	case SubjectIntegration:
+		if d.Next.Targets[r.Target].Kind == Door && len(r.Actions) == 0 {
+			return errors.New("say what the integration may do with a door: unlock, lock or both")
+		}
 	default:
-		return fmt.Errorf("subject kind %q: want person, group or device", string(r.SubjectKind))
+		return fmt.Errorf("subject kind %q: want person, group, device or integration", string(r.SubjectKind))
 	}
 	return nil
 }
@@ -160,6 +186,14 @@ func checkPlace(d *Draft, r *Grant) error {
 		}
 	}
 	return nil
+}
+
+// covers tells whether the grant is about the action.
+func (g *Grant) covers(a wire.Action) bool {
+	if len(g.Actions) == 0 {
+		return g.SubjectKind != SubjectIntegration || a != wire.Unlock
+	}
+	return slices.Contains(g.Actions, a)
 }
 
 func compareGrants(a, b *Grant) int {
@@ -203,6 +237,11 @@ func (n Namer) describeGrant(r *Grant) string {
 	}
 	if r.Schedule != "" {
 		b.WriteString(", " + n.Name(r.Schedule))
+	}
+	if r.CodeOf != "" {
+		b.WriteString(", with the PIN of " + n.Name(r.CodeOf))
+	} else if !r.Code.IsZero() {
+		b.WriteString(", with a code")
 	}
 	b.WriteString(n.describeValidity(r.From, r.Until))
 	return b.String()

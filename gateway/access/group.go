@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 )
 
@@ -36,8 +37,8 @@ var Groups = &Kind[ID, Group]{
 	NameOf: func(r Group) string { return r.Name },
 
 	Normal: func(_ *Draft, r Group) (Group, error) {
-		r.Members = NormalizeList(r.Members)
-		r.Created = NormalizeTime(r.Created)
+		r.Members = edit.NormalizeList(r.Members)
+		r.Created = edit.NormalizeTime(r.Created)
 		return r, nil
 	},
 	References: func(r Group, to *References) {
@@ -66,8 +67,8 @@ var Groups = &Kind[ID, Group]{
 		}
 		return " of " + text.Quote(string(r.Of))
 	},
-	Difference: func(n Namer, label string, b, a Group, say *Sentences) {
-		added, gone := Subtract(a.Members, b.Members), Subtract(b.Members, a.Members)
+	Difference: func(n Namer, label string, b, a Group, say *edit.Sentences) {
+		added, gone := edit.Subtract(a.Members, b.Members), edit.Subtract(b.Members, a.Members)
 		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Of != b.Of, "make ", label, " one of ", text.Quote(string(a.Of)))
 		say.If(len(added) > 0, "add ", n.Names(added), " to ", label)

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -30,8 +30,8 @@ var Keys = &Kind[keys.ID, keys.Key]{
 		}
 		return "key " + text.Quote(string(r.ID)) + " of " + n.Name(r.Device)
 	},
-	Difference: func(_ Namer, label string, b, a keys.Key, say *Sentences) {
-		say.If(a.State != b.State, stateVerb(a.State), " ", label)
+	Difference: func(_ Namer, label string, b, a keys.Key, say *edit.Sentences) {
+		say.If(a.State != b.State, a.State.Verb(), " ", label)
 		say.If(a.State == b.State && !a.LastUsed.Equal(b.LastUsed), "note use of ", label)
 	},
 	Restricted: func(before, after keys.Key) keys.Key {
@@ -50,9 +50,6 @@ var Keys = &Kind[keys.ID, keys.Key]{
 	referrers: func(p *Policy, device ID) ([]keys.Key, bool) { return p.KeysOf(device), true },
 }
 
-// stateOrder returns the position of a state in a key's life; 0 for an unknown state.
-var stateOrder = map[keys.State]int{keys.Pending: 1, keys.Active: 2, keys.Retiring: 3, keys.Revoked: 4}
-
 // normalKey compares the key with the step before and with the base, so that nobody can revive a
 // key by deleting and putting it in one change. A revoked key may be put without its secret, since
 // nothing needs the secret any more.
@@ -61,13 +58,13 @@ func normalKey(d *Draft, k keys.Key) (keys.Key, error) {
 		old, ok := p.Keys[k.ID]
 		switch {
 		case !ok:
-		case stateOrder[k.State] < stateOrder[old.State]:
+		case k.State.Stage() < old.State.Stage():
 			return k, d.Invalid(k, "it is %s and cannot become %s again: mint a new key", old.State, k.State)
 		case k.Device != old.Device || !k.Secret.Equal(old.Secret) && !hasLostSecret(k):
 			return k, d.Invalid(k, "a key keeps its device and its secret: mint a new key")
 		}
 	}
-	k.Created, k.LastUsed = NormalizeTime(k.Created), NormalizeTime(k.LastUsed)
+	k.Created, k.LastUsed = edit.NormalizeTime(k.Created), edit.NormalizeTime(k.LastUsed)
 	return k, nil
 }
 
@@ -81,7 +78,7 @@ func checkKey(d *Draft, r keys.Key) error {
 	switch {
 	case r.Secret.IsZero() && r.State != keys.Revoked:
 		return errors.New("it has no secret")
-	case stateOrder[r.State] == 0:
+	case r.State.Stage() == 0:
 		return fmt.Errorf("state %q: want pending, active, retiring or revoked", string(r.State))
 	}
 	return nil
@@ -104,46 +101,12 @@ func checkDeletedKeys(d *Draft, e *Edit[keys.ID, keys.Key]) error {
 }
 
 func indexKeys(d *Draft, e *Edit[keys.ID, keys.Key]) error {
-	index := maps.Clone(d.Next.keysOf)
-	for _, id := range e.Touched {
-		old, was := e.Before(id)
-		k, is := e.After(id)
-		device := cmp.Or(k.Device, old.Device)
-		list := slices.Clone(index[device])
-		if was {
-			list = slices.DeleteFunc(list, func(other keys.ID) bool { return other == id })
-		}
-		if is {
-			list = append(list, id)
-			slices.SortFunc(list, func(a, b keys.ID) int {
-				return cmp.Or(d.Next.Keys[a].Created.Compare(d.Next.Keys[b].Created), cmp.Compare(a, b))
-			})
-		}
-		if index[device] = list; len(list) == 0 {
-			delete(index, device)
-		}
-	}
-	d.Next.keysOf = index
+	device := func(k keys.Key) ID { return k.Device }
+	d.Next.keysOf = edit.UpdateIndex(d.Next.keysOf, e, device, func(a, b keys.Key) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
 	return nil
 }
 
 // KeysOf returns the device's keys, oldest first. The slice is the caller's.
-func (p *Policy) KeysOf(device ID) []keys.Key {
-	var out []keys.Key
-	for _, id := range p.keysOf[device] {
-		out = append(out, p.Keys[id])
-	}
-	return out
-}
-
-func stateVerb(s keys.State) string {
-	switch s {
-	case keys.Active:
-		return "activate"
-	case keys.Retiring:
-		return "retire"
-	case keys.Revoked:
-		return "revoke"
-	}
-	return "reset"
-}
+func (p *Policy) KeysOf(device ID) []keys.Key { return slices.Clone(p.keysOf[device]) }

@@ -3,6 +3,8 @@ package access
 import (
 	"reflect"
 	"slices"
+
+	"latchkey/gateway/access/edit"
 )
 
 // Kind describes one kind of record to the policy. R is the record, K is the type of its id.
@@ -50,7 +52,7 @@ type Kind[K comparable, R any] struct {
 	// Details is what a new record says beyond its label. nil: nothing.
 	Details func(n Namer, r R) string
 	// Difference says how a record changed. label is the record as it was before.
-	Difference func(n Namer, label string, before, after R, say *Sentences)
+	Difference func(n Namer, label string, before, after R, say *edit.Sentences)
 
 	// Restricted returns before without the right that a restriction takes away. If that equals
 	// after, the change is a restriction; see [Restricts]. nil: no change of this kind is one.
@@ -271,10 +273,10 @@ func (k *Kind[K, R]) describeDetails(n Namer, r Record) string {
 }
 
 func (k *Kind[K, R]) describeDifference(n Namer, before, after Record) []string {
-	var say Sentences
+	var say edit.Sentences
 	was := k.FromRecord(before)
 	k.Difference(n, k.Label(n, was), was, k.FromRecord(after), &say)
-	return say.said
+	return say.Said
 }
 
 func (k *Kind[K, R]) isRestriction(before, after Record) bool {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 )
 
@@ -43,7 +44,7 @@ var Badges = &access.Kind[access.ID, Badge]{
 	},
 
 	Label: func(n access.Namer, r Badge) string { return "badge " + n.NameOr(r.Name, r.ID) },
-	Difference: func(n access.Namer, label string, b, a Badge, say *access.Sentences) {
+	Difference: func(n access.Namer, label string, b, a Badge, say *edit.Sentences) {
 		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Person != b.Person, "give ", label, " to ", n.Name(a.Person))
 		say.If(a.Void && !b.Void, "void ", label)

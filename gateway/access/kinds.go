@@ -25,6 +25,8 @@ var Standard = NewTable(
 	Keys,
 	Grants,
 	Groups,
+	Integrations,
+	PINs,
 )
 
 // Table is the kinds of record that a policy can hold. It is immutable.
@@ -71,7 +73,7 @@ func (t *Table) Kinds() []RecordKind { return slices.Clone(t.rows) }
 // New returns the empty policy of these kinds, in which the zone is UTC and nobody may do anything.
 func (t *Table) New() *Policy {
 	p := &Policy{kinds: t, zone: time.UTC, weekly: map[ID]calendar.Weekly{}, groupsOf: map[ID][]ID{},
-		grantsAt: map[ID][]*Grant{}, actuators: map[ID]ID{}, keysOf: map[ID][]keys.ID{}}
+		grantsAt: map[ID][]*Grant{}, actuators: map[ID]ID{}, keysOf: map[ID][]keys.Key{}}
 	for _, k := range t.rows {
 		k.clearRecords(p)
 	}

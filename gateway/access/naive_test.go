@@ -14,15 +14,26 @@ import (
 func decideNaively(p *Policy, a Attempt) Decision {
 	no := func(r Reason, rule string) Decision {
 		d := Decision{Reason: r, Rule: rule}
+		if g := p.Grants[ID(rule)]; a.Source == ByIntegration && g != nil {
+			d.Person = g.CodeOf
+		}
 		if a.Source == ByCard {
 			d.Person = p.Credentials[a.Credential].Person
 		}
 		return d
 	}
-	wants := map[Source]keys.Kind{ByCard: keys.KindReader, ByDevice: keys.KindSwitch, ByOperator: ""}
+	wants := map[Source]keys.Kind{ByCard: keys.KindReader, ByDevice: keys.KindSwitch, ByOperator: "", ByIntegration: ""}
 	kind, ok := wants[a.Source]
 	if !ok {
 		return no(ReasonUnknownDevice, "device")
+	}
+	if a.Source == ByIntegration {
+		switch r, ok := p.Integrations[a.Integration]; {
+		case !ok:
+			return no(ReasonUnknownIntegration, "device")
+		case r.Paused != "":
+			return no(ReasonIntegrationPaused, "device")
+		}
 	}
 	dev := p.Devices[a.Device]
 	if kind != "" {
@@ -76,7 +87,7 @@ func decideNaively(p *Policy, a Attempt) Decision {
 	}
 	// The grants by class, the most relevant class first. The first class that is not empty
 	// decides, by its smallest id.
-	classes := [7][]ID{}
+	classes := [10][]ID{}
 	for _, g := range p.Grants {
 		if !matchesNaively(p, g, a) {
 			continue
@@ -85,13 +96,20 @@ func decideNaively(p *Policy, a Attempt) Decision {
 		class := -1
 		switch {
 		case timed && !a.ClockTrusted:
-			class = 3
-		case !g.From.IsZero() && a.At.Before(g.From):
-			class = 5
-		case !g.Until.IsZero() && !a.At.Before(g.Until):
 			class = 6
+		case !g.From.IsZero() && a.At.Before(g.From):
+			class = 8
+		case !g.Until.IsZero() && !a.At.Before(g.Until):
+			class = 9
 		case g.Schedule != "" && !calendartest.Contains(p.Schedules[g.Schedule].Text, a.At.In(p.Zone())):
+			class = 7
+		case g.CodeOf != "" && p.Persons[g.CodeOf].Suspended:
+			class = 5
+		case g.CodeOf+ID(g.Code.Reveal()) != "" && a.Code.Reveal() == "":
 			class = 4
+		case g.CodeOf != "" && p.PINs[g.CodeOf].Hash.Reveal() != a.Code.Reveal(),
+			g.CodeOf == "" && !g.Code.IsZero() && g.Code.Reveal() != a.Code.Reveal():
+			class = 3
 		default:
 			class = 2
 		}
@@ -99,7 +117,7 @@ func decideNaively(p *Policy, a Attempt) Decision {
 			switch class {
 			case 2:
 				class = 0
-			case 3:
+			case 6:
 				class = 1
 			default:
 				continue
@@ -107,7 +125,8 @@ func decideNaively(p *Policy, a Attempt) Decision {
 		}
 		classes[class] = append(classes[class], g.ID)
 	}
-	reasons := [7]Reason{ReasonDenyGrant, ReasonClockUntrusted, ReasonGranted, ReasonClockUntrusted,
+	reasons := [10]Reason{ReasonDenyGrant, ReasonClockUntrusted, ReasonGranted, ReasonWrongCode,
+		ReasonCodeNeeded, ReasonPersonSuspended, ReasonClockUntrusted,
 		ReasonOutsideSchedule, ReasonGrantNotYet, ReasonGrantExpired}
 	for i, ids := range classes {
 		if len(ids) > 0 {
@@ -129,6 +148,11 @@ func matchesNaively(p *Policy, g *Grant, a Attempt) bool {
 		subject = a.Source == ByCard && slices.Contains(p.Groups[g.Subject].Members, holder)
 	case SubjectDevice:
 		subject = a.Source == ByDevice && g.Subject == a.Device
+	case SubjectIntegration:
+		subject = a.Source == ByIntegration && g.Subject == a.Integration
+		if a.Action == wire.Unlock && len(g.Actions) == 0 {
+			return false
+		}
 	}
 	target := g.Target == a.Target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members,
 		a.Target)

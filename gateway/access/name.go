@@ -1,9 +1,6 @@
 package access
 
 import (
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"latchkey/gateway/text"
@@ -71,11 +68,7 @@ func (n Namer) Names(ids []ID) string {
 	for _, id := range ids {
 		out = append(out, n.Name(id))
 	}
-	slices.Sort(out)
-	if more := len(out) - 5; more > 1 {
-		out = append(out[:5], strconv.Itoa(more)+" more")
-	}
-	return strings.Join(out, ", ")
+	return text.ListSome(out)
 }
 
 // describeValidity says when a card or a grant is valid, by the site's wall clock.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 )
 
@@ -24,13 +25,13 @@ var Persons = &Kind[ID, Person]{
 	NameOf: func(r Person) string { return r.Name },
 
 	Normal: func(_ *Draft, r Person) (Person, error) {
-		r.Created = NormalizeTime(r.Created)
+		r.Created = edit.NormalizeTime(r.Created)
 		return r, nil
 	},
 	Check: func(d *Draft, r Person) error { return cmp.Or(text.CheckName(r.Name), CheckID(r.ID)) },
 
 	Label: func(n Namer, r Person) string { return "person " + n.NameOr(r.Name, r.ID) },
-	Difference: func(_ Namer, label string, b, a Person, say *Sentences) {
+	Difference: func(_ Namer, label string, b, a Person, say *edit.Sentences) {
 		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Suspended && !b.Suspended, "suspend ", label)
 		say.If(!a.Suspended && b.Suspended, "resume ", label)

@@ -21,14 +21,16 @@ var (
 // share it between goroutines freely, and never write to its maps or through their values. Every
 // reference leads to a record, and names are unique per kind.
 type Policy struct {
-	Site        Site
-	Persons     map[ID]Person
-	Credentials map[CredentialID]Credential
-	Targets     map[ID]Target
-	Devices     map[ID]Device
-	Keys        map[keys.ID]keys.Key
-	Groups      map[ID]Group
-	Schedules   map[ID]Schedule
+	Site         Site
+	Persons      map[ID]Person
+	Credentials  map[CredentialID]Credential
+	Targets      map[ID]Target
+	Devices      map[ID]Device
+	Keys         map[keys.ID]keys.Key
+	Groups       map[ID]Group
+	Schedules    map[ID]Schedule
+	Integrations map[ID]Integration
+	PINs         map[ID]PIN // by person
 	// By pointer, so that copying the map for a change stays cheap. As a [Record] a grant goes by
 	// value.
 	Grants map[ID]*Grant
@@ -38,7 +40,7 @@ type Policy struct {
 	groupsOf  map[ID][]ID            // person or target → groups it is in, sorted
 	grantsAt  map[ID][]*Grant        // target or target group → grants on it, sorted by subject and id
 	actuators map[ID]ID              // target → lock or lamp device
-	keysOf    map[ID][]keys.ID       // device → keys, oldest first
+	keysOf    map[ID][]keys.Key      // device → keys, oldest first
 
 	kinds  *Table
 	tables [maxKinds]any // by row of kinds, map[K]R: the records that no field above holds

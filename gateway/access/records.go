@@ -2,8 +2,6 @@ package access
 
 import (
 	"fmt"
-	"slices"
-	"time"
 
 	"latchkey/keys"
 )
@@ -32,18 +30,4 @@ type Record interface{}
 type Change struct {
 	Put    Record
 	Delete Record
-}
-
-// NormalizeTime drops the monotonic reading and the zone, so that a record compares equal to its
-// stored copy.
-func NormalizeTime(t time.Time) time.Time { return t.Round(0).UTC() }
-
-// NormalizeList returns a sorted copy without duplicates, nil for none.
-func NormalizeList[E ~string | ~uint8](s []E) []E {
-	if len(s) == 0 {
-		return nil
-	}
-	s = slices.Clone(s)
-	slices.Sort(s)
-	return slices.Compact(s)
 }

@@ -3,6 +3,8 @@ package access
 import (
 	"fmt"
 	"slices"
+
+	"latchkey/gateway/text"
 )
 
 // Removal returns the changes that delete r and what belongs to it, for one call of [Policy.With];
@@ -31,8 +33,8 @@ func (p *Policy) Removal(r Record) ([]Change, error) {
 		}
 	}
 	if len(rm.needing) > 0 {
-		return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first",
-			p.makeLabel(found), ErrInUse, p.makeLabel(rm.needing[0]), andMore(len(rm.needing)))
+		return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first", p.makeLabel(found), ErrInUse,
+			p.makeLabel(rm.needing[0]), text.AndMore(len(rm.needing)-1))
 	}
 	return append(rm.changes, Change{Delete: found}), nil
 }
@@ -43,14 +45,6 @@ type removal struct {
 	refs    References // finds that id
 	changes []Change   // what happens to them
 	needing []Record   // those that need the record
-}
-
-// andMore returns how many there are besides the first of n, in words.
-func andMore(n int) string {
-	if n == 1 {
-		return ""
-	}
-	return fmt.Sprintf(" and %d more", n-1)
 }
 
 func (k *Kind[K, R]) isLeaf() bool { return k.Leaf }

@@ -1,12 +1,5 @@
 package access
 
-import "errors"
-
-// ErrNotDurable says that a change has taken effect but is in memory only. It is lost if the
-// gateway ends before there is space again.
-var ErrNotDurable = errors.New("it acts now, but it is NOT durable: the disk is full, " +
-	"and it is lost if the gateway stops before there is space again")
-
 // Restricts tells whether changes of p only take rights away: a lockdown begins, a key is revoked,
 // a person is suspended, a card is lost, an account is disabled. Such changes are made even if
 // there is no space for others. A kind without [Kind.Restricted] has no such changes.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/calendar"
 	"latchkey/gateway/text"
 )
@@ -33,7 +34,7 @@ var Schedules = &Kind[ID, Schedule]{
 			return r, fmt.Errorf("access: %s: %w", d.Label(r), err)
 		}
 		r.Text = w.String()
-		r.Created = NormalizeTime(r.Created)
+		r.Created = edit.NormalizeTime(r.Created)
 		return r, nil
 	},
 	Check: func(d *Draft, r Schedule) error {
@@ -43,7 +44,7 @@ var Schedules = &Kind[ID, Schedule]{
 
 	Label:   func(n Namer, r Schedule) string { return "schedule " + n.NameOr(r.Name, r.ID) },
 	Details: func(_ Namer, r Schedule) string { return ": " + text.Quote(calendar.ShortenSchedule(r.Text)) },
-	Difference: func(_ Namer, label string, b, a Schedule, say *Sentences) {
+	Difference: func(_ Namer, label string, b, a Schedule, say *edit.Sentences) {
 		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Text != b.Text, "change ", label, " to ", text.Quote(calendar.ShortenSchedule(a.Text)))
 	},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 )
 
@@ -14,6 +15,9 @@ type Site struct {
 	// TimeTrusted is the sequence number of the last "time trusted" event: events up to it no
 	// longer count when the clock is compared with the last event.
 	TimeTrusted uint64 `json:"timeTrusted,omitempty"`
+	// Epoch is 1, and one more after each restore of an older copy: the numbers of events then
+	// begin to differ from those that were sent out. 0 counts as 1.
+	Epoch uint64 `json:"epoch,omitempty"`
 }
 
 // Sites is the kind of [Site]. Every policy has exactly one.
@@ -41,10 +45,11 @@ var Sites = &Kind[struct{}, Site]{
 	},
 
 	Label: func(Namer, Site) string { return "site" },
-	Difference: func(_ Namer, _ string, b, a Site, say *Sentences) {
+	Difference: func(_ Namer, _ string, b, a Site, say *edit.Sentences) {
 		say.If(a.Lockdown && !b.Lockdown, "start lockdown")
 		say.If(!a.Lockdown && b.Lockdown, "end lockdown")
 		say.If(a.Zone != b.Zone, "set time zone ", text.Quote(a.Zone))
+		say.If(a.Epoch != b.Epoch, "begin a new epoch")
 		say.If(a.TimeTrusted != b.TimeTrusted, "trust the time from now on")
 	},
 	Restricted: func(before, _ Site) Site { before.Lockdown = true; return before },

@@ -15,6 +15,9 @@ const (
 	denies          standing = 1 + iota // a deny grant in force
 	mayDeny                             // a deny grant bound to a time that is not known: stays shut
 	allows                              // an allow grant in force
+	wrongCode                           // allow, with another code than the one that came
+	needsCode                           // allow, with a code, and none came
+	codeSuspended                       // allow, with the PIN of somebody who is suspended
 	needsClock                          // an allow grant bound to a time that is not known
 	outsideSchedule                     // allow, but at another time of the week
 	notYet
@@ -29,6 +32,9 @@ var standings = [...]struct {
 	denies:          {ReasonDenyGrant, "in force: denies"},
 	mayDeny:         {ReasonClockUntrusted, "depends on the time, which is not trusted: denies to be safe"},
 	allows:          {ReasonGranted, "in force: allows"},
+	wrongCode:       {ReasonWrongCode, "asks for another code"},
+	needsCode:       {ReasonCodeNeeded, "asks for a code"},
+	codeSuspended:   {ReasonPersonSuspended, "asks for the PIN of a person who is suspended"},
 	needsClock:      {ReasonClockUntrusted, "depends on the time, which is not trusted"},
 	outsideSchedule: {ReasonOutsideSchedule, "outside its schedule"},
 	notYet:          {ReasonGrantNotYet, "not yet valid"},
@@ -52,8 +58,11 @@ func (e *evaluation) checkGrants() Reason {
 		// By id, so that the order does not depend on how a grant was found.
 		slices.SortFunc(e.trace[firstLine:], func(a, b Step) int { return cmp.Compare(a.Rule, b.Rule) })
 		who := e.person.Name
-		if e.who == aSwitch {
+		switch e.who {
+		case aSwitch:
 			who = e.from.Name
+		case anIntegration:
+			who = e.system.Name
 		}
 		switch nearest {
 		case allows:
@@ -77,6 +86,8 @@ func (s standing) phrase() string {
 		return "needs the time, which is not trusted"
 	case outsideSchedule:
 		return "is for another time"
+	case wrongCode, needsCode, codeSuspended:
+		return standings[s].text
 	}
 	return "is " + standings[s].text
 }
@@ -87,8 +98,12 @@ func (e *evaluation) grantsAt(nearest *standing, place ID) {
 	if len(at) == 0 {
 		return
 	}
-	if e.who == aSwitch {
+	switch e.who {
+	case aSwitch:
 		e.grantsFor(nearest, at, SubjectDevice, e.from.ID)
+		return
+	case anIntegration:
+		e.grantsFor(nearest, at, SubjectIntegration, e.system.ID)
 		return
 	}
 	e.grantsFor(nearest, at, SubjectPerson, e.person.ID)
@@ -100,12 +115,15 @@ func (e *evaluation) grantsAt(nearest *standing, place ID) {
 func (e *evaluation) grantsFor(nearest *standing, at []*Grant, kind SubjectKind, subject ID) {
 	for i := findSubject(at, subject); i < len(at) && at[i].Subject == subject; i++ {
 		g := at[i]
-		if g.SubjectKind != kind || len(g.Actions) > 0 && !slices.Contains(g.Actions, e.a.Action) {
+		if g.SubjectKind != kind || !g.covers(e.a.Action) {
 			continue
 		}
 		s := e.stands(g)
 		if s < *nearest || s == *nearest && s != noBearing && string(g.ID) < e.rule {
 			*nearest, e.rule = s, string(g.ID)
+			if e.who == anIntegration {
+				e.person = e.p.Persons[g.CodeOf]
+			}
 		}
 		if e.tracing {
 			step := Step{Rule: string(g.ID), Outcome: s.outcome(), Detail: e.grantDetail(g, s)}
@@ -129,6 +147,9 @@ func (s standing) outcome() string {
 func (e *evaluation) stands(g *Grant) standing {
 	s := e.inForce(g)
 	if g.Effect == Allow {
+		if s == allows {
+			return e.checkCode(g)
+		}
 		return s
 	}
 	switch {
@@ -140,6 +161,22 @@ func (e *evaluation) stands(g *Grant) standing {
 		return mayDeny
 	}
 	return noBearing
+}
+
+// checkCode returns allows for a grant that asks for no code, or for the one that came. Only a grant
+// to an integration asks for one.
+func (e *evaluation) checkCode(g *Grant) standing {
+	switch want := e.p.findCode(g); {
+	case g.Code.IsZero() && g.CodeOf == "":
+		return allows
+	case e.p.Persons[g.CodeOf].Suspended:
+		return codeSuspended
+	case e.a.Code.IsZero():
+		return needsCode
+	case !want.Equal(e.a.Code.Secret):
+		return wrongCode
+	}
+	return allows
 }
 
 // inForce returns allows for a grant in force, whatever its effect. Validity comes before the

@@ -106,6 +106,24 @@ var sentences = []struct {
 	{is(`suspend (\S+)`), func(s *teller, m []string) {
 		s.put(Person{ID: id(m[1]), Name: m[1], Suspended: true})
 	}},
+	{is(`integration (\S+)( paused)?`), func(s *teller, m []string) {
+		x := integration(m[1])
+		x.Paused = strings.TrimSpace(m[2])
+		s.put(x)
+	}},
+	{is(`PIN (\d+) of (\S+)`), func(s *teller, m []string) {
+		s.put(PIN{Person: id(m[2]), Hash: keys.Hide("hash of " + m[1])})
+	}},
+	{is(`code (\d+) of (g\d)`), func(s *teller, m []string) {
+		g := *s.p.Grants[ruleID(m[2])]
+		g.Code = keys.Hide("hash of " + m[1])
+		s.put(g)
+	}},
+	{is(`(g\d) asks for the PIN of (\S+)`), func(s *teller, m []string) {
+		g := *s.p.Grants[ruleID(m[1])]
+		g.CodeOf = id(m[2])
+		s.put(g)
+	}},
 	{is(`door (\S+)`), func(s *teller, m []string) { s.put(door(m[1])) }},
 	{is(`lamp (\S+)`), func(s *teller, m []string) { s.put(lamp(m[1])) }},
 	{is(`(reader|lock|switch) (\S+) at (.+)`), func(s *teller, m []string) {
@@ -191,6 +209,8 @@ func (s *teller) grant(m []string) {
 		g.SubjectKind = SubjectPerson
 	case s.has(Group{ID: g.Subject}):
 		g.SubjectKind = SubjectGroup
+	case s.has(Integration{ID: g.Subject}):
+		g.SubjectKind = SubjectIntegration
 	default:
 		g.SubjectKind = SubjectDevice
 	}
@@ -222,6 +242,7 @@ func (s *teller) action(name string) wire.Action {
 var (
 	atReader = is(`(?:card ([0-9a-f]{4})|(\S+)'s (?:card|(datagram))) at (\S+?)(?: for (\S+))?(?: asks (\w+)(?: (\d+))?)?(?:, counter (\d+) after (\d+))?(?:, with (lk-\S+))?`)
 	asks     = is(`(\S+) asks (\w+)(?: (\d+))? (\S+?)(?:, with (lk-\S+))?`)
+	system   = is(`integration (\S+) asks (\w+) (\S+?)(?:, code (\d+))?`)
 	atHand   = is(`(\S+) at (\S+-door)`)
 )
 
@@ -243,6 +264,11 @@ func (s *teller) attempt(m []string) {
 	var steps []Step
 	if who == "no policy" {
 		p = nil
+	} else if m := system.FindStringSubmatch(who); m != nil {
+		a.Source, a.Integration, a.Counter, a.Last = ByIntegration, id(m[1]), 0, 0
+		if a.Action, a.Target = s.action(m[2]), id(m[3]); m[4] != "" {
+			a.Code = keys.Hide("hash of " + m[4])
+		}
 	} else if m := asks.FindStringSubmatch(who); m != nil && !strings.Contains(who, " at ") {
 		if a.Source, a.Device = ByDevice, id(m[1]); m[1] == "operator" {
 			a.Source, a.Device, a.Operator, a.Counter, a.Last = ByOperator, "", "op", 0, 0

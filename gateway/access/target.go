@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 )
 
@@ -55,7 +56,7 @@ var Targets = &Kind[ID, Target]{
 	NameOf: func(r Target) string { return r.Name },
 
 	Normal: func(_ *Draft, r Target) (Target, error) {
-		r.Created = NormalizeTime(r.Created)
+		r.Created = edit.NormalizeTime(r.Created)
 		return r, nil
 	},
 	Recheck: func(before, after Target) bool { return before.Kind != after.Kind },
@@ -70,7 +71,7 @@ var Targets = &Kind[ID, Target]{
 		}
 		return ", pulse " + r.Pulse.String()
 	},
-	Difference: func(_ Namer, label string, b, a Target, say *Sentences) {
+	Difference: func(_ Namer, label string, b, a Target, say *edit.Sentences) {
 		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Kind != b.Kind, "make ", label, " a ", text.Quote(string(a.Kind)))
 		say.If(a.Pulse != b.Pulse, "set pulse of ", label, " to ", a.Pulse.String())

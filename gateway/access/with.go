@@ -2,9 +2,12 @@ package access
 
 import (
 	"fmt"
-	"maps"
-	"slices"
+
+	"latchkey/gateway/access/edit"
 )
+
+// Edit is what a draft does to the records of one kind.
+type Edit[K comparable, R any] = edit.Edit[K, R]
 
 // With returns the policy with the changes made; p stays as it is. The changes apply in order as
 // one atomic step, and references and names are checked at the end, so one call may put a person
@@ -70,9 +73,7 @@ func (k *Kind[K, R]) putRecord(d *Draft, r Record) error {
 	if err != nil {
 		return err
 	}
-	id, e := k.ID(normal), k.beginEdit(d)
-	e.noteTouch(id)
-	e.after[id] = normal
+	k.beginEdit(d).Put(k.ID(normal), normal)
 	return nil
 }
 
@@ -81,13 +82,7 @@ func (k *Kind[K, R]) deleteRecord(d *Draft, r Record) bool {
 	if _, ok := k.In(d.Next)[id]; !ok {
 		return false
 	}
-	e := k.beginEdit(d)
-	e.noteTouch(id)
-	delete(e.after, id)
-	if _, was := e.before[id]; !was {
-		e.undone = true
-	}
-	return true
+	return k.beginEdit(d).Delete(id)
 }
 
 // findEdit returns what the draft does to the kind, nil if it does nothing.
@@ -102,63 +97,8 @@ func (k *Kind[K, R]) beginEdit(d *Draft) *Edit[K, R] {
 	if e := k.findEdit(d); e != nil {
 		return e
 	}
-	before := k.In(d.Base)
-	e := &Edit[K, R]{before: before, after: maps.Clone(before)}
-	e.Touched = e.room[:0]
-	k.setRecords(d.Next, e.after)
+	e := edit.New(k.In(d.Base))
+	k.setRecords(d.Next, e.All())
 	d.edits[d.Base.kinds.findRow(k)] = e
 	return e
-}
-
-// Edit is what a draft does to the records of one kind.
-type Edit[K comparable, R any] struct {
-	Touched []K // each id once, in the order of the changes
-
-	before, after map[K]R
-	undone        bool       // a record was put and deleted again
-	seen          map[K]bool // of Touched, once there are many
-	room          [8]K
-}
-
-// manyTouched is the number of ids from which a map is quicker to search than a list.
-const manyTouched = 32
-
-// Before returns the record as it was.
-func (e *Edit[K, R]) Before(id K) (R, bool) { r, ok := e.before[id]; return r, ok }
-
-// After returns the record as it will be.
-func (e *Edit[K, R]) After(id K) (R, bool) { r, ok := e.after[id]; return r, ok }
-
-// All returns every record of the kind as it will be. Do not write to it.
-func (e *Edit[K, R]) All() map[K]R { return e.after }
-
-// noteTouch notes an id before its record is put or deleted.
-func (e *Edit[K, R]) noteTouch(id K) {
-	_, was := e.before[id]
-	_, is := e.after[id]
-	switch {
-	case was != is: // it was put or deleted before in this draft
-		return
-	case !was && !e.undone: // it is new
-	case e.hasTouched(id):
-		return
-	}
-	e.Touched = append(e.Touched, id)
-	if e.seen != nil {
-		e.seen[id] = true
-	}
-}
-
-// hasTouched tells whether id is in Touched. It keeps a map of them once there are many.
-func (e *Edit[K, R]) hasTouched(id K) bool {
-	if len(e.Touched) < manyTouched {
-		return slices.Contains(e.Touched, id)
-	}
-	if e.seen == nil {
-		e.seen = make(map[K]bool, 2*len(e.Touched))
-		for _, touched := range e.Touched {
-			e.seen[touched] = true
-		}
-	}
-	return e.seen[id]
 }

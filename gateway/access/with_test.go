@@ -160,7 +160,7 @@ func TestWithRefuses(t *testing.T) {
 		}), ErrInvalid, "group of persons"},
 		{"a grant to nobody", g(func(g *Grant) { g.Subject = id("eve") }), ErrNotFound, "put that first"},
 		{"a grant to a subject of no kind", g(func(g *Grant) { g.SubjectKind = "" }), ErrInvalid,
-			"person, group or device"},
+			"person, group, device or integration"},
 		{"a grant to a reader", g(func(g *Grant) {
 			g.SubjectKind, g.Subject = SubjectDevice,
 				id("front-reader")

@@ -262,7 +262,12 @@ func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, fai
 	default:
 		detail += fmt.Sprintf(": refused %d times, the last for %s", failed, inert(how))
 	}
-	ev, err := r.cfg.Record(ctx, audit.Event{Kind: audit.EventSignIn, Actor: inert(name), Detail: detail})
+	reason := access.ReasonGranted
+	if failed > 0 {
+		reason = audit.ReasonRefused
+	}
+	ev, err := r.cfg.Record(ctx, audit.Event{Kind: audit.EventSignIn, Actor: inert(name),
+		Granted: failed == 0, Reason: reason, Detail: detail})
 	return ev.Seq, err
 }
 

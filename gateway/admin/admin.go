@@ -19,6 +19,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/openapi"
@@ -216,9 +217,9 @@ func (a *server) makeChange(ctx context.Context,
 	}
 	changed := api.Changed{Changes: p.DescribeAll(changes)}
 	changed.Seq, err = a.Store.Apply(ctx, actorOf(ctx), changes...)
-	if errors.Is(err, access.ErrNotDurable) {
+	if errors.Is(err, edit.ErrNotDurable) {
 		if reply := replyOf(ctx); reply != nil {
-			reply.notice, err = access.ErrNotDurable.Error(), nil
+			reply.notice, err = edit.ErrNotDurable.Error(), nil
 		}
 	}
 	return changed, err

@@ -130,7 +130,8 @@ func TestSignIns(t *testing.T) {
 		}
 		events, err := s.store.Events(t.Context(), seq, 1)
 		if err != nil || len(events) != 1 || events[0].Actor != tt.actor || events[0].Detail != tt.detail ||
-			events[0].Kind != "sign-in" {
+			events[0].Kind != "sign-in" || events[0].Granted != (tt.failed == 0) ||
+			(events[0].Reason == "granted") != events[0].Granted {
 			t.Errorf("%s: got %+v, %v, want %s %s", tt.name, events, err, tt.actor, tt.detail)
 		}
 	}

@@ -20,7 +20,7 @@ const (
 	EventReceipt EventKind = "receipt"
 	// EventPolicy: records were changed. Detail says how, Digest is the policy's.
 	EventPolicy EventKind = "policy"
-	// EventSession: Detail is registered, replaced, offline, closed or revoked.
+	// EventSession: Detail begins with replaced, offline, closed or ended.
 	EventSession EventKind = "session"
 	// EventAlarm: Reason is forced or tampered, at Target. The alarm stays until it is
 	// acknowledged. With Cause, it repeats the alarm of that event.
@@ -36,9 +36,13 @@ const (
 	EventFull EventKind = "full"
 	// EventReport: a node reported something that is not routine (exit button, boot).
 	EventReport EventKind = "report"
-	// EventSignIn: somebody signed in at the console as Actor, or was refused. Detail says from
-	// where and how.
+	// EventSignIn: somebody signed in at the console as Actor: Granted is set and Reason is granted.
+	// Or somebody was refused: Reason is refused, and Actor is what they typed. Older events have no
+	// Reason. Detail says from where and how.
 	EventSignIn EventKind = "sign-in"
+	// EventSink: the sink of the name in Actor began to fail, or recovered; see Reason. Detail says
+	// why.
+	EventSink EventKind = "sink"
 
 	EventTimeTrusted EventKind = "time-trusted"
 	EventStart       EventKind = "start"
@@ -47,8 +51,11 @@ const (
 
 // EventKinds are all kinds of events.
 var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm,
-	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventTimeTrusted, EventStart,
-	EventStop}
+	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventSink, EventTimeTrusted,
+	EventStart, EventStop}
+
+// ReasonRefused is the reason of an [EventSignIn] of somebody who was refused.
+const ReasonRefused access.Reason = "refused"
 
 // Outcome is what came of a command.
 type Outcome string

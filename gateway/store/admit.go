@@ -22,7 +22,7 @@ type Admission struct {
 	// written.
 	Duplicate bool
 	Outcome   audit.Outcome // of the recorded attempt's command, if Duplicate and known
-	Last      uint64        // the device's counter now; 0 for an operator's attempt
+	Last      uint64        // the device's counter now; 0 if the attempt has none
 	Decided   time.Time     // when the policy was asked
 	Durable   time.Time     // when the decision was on disk
 }
@@ -66,8 +66,8 @@ func checkAttempt(a *access.Attempt) error {
 		return fmt.Errorf("store: attempt: card is more than the last two bytes: %w", ErrRefused)
 	case a.Counter > maxCounter:
 		return fmt.Errorf("store: attempt by %s: counter above 2^53-1: %w", a.Device, ErrRefused)
-	case a.Source == access.ByOperator && a.Counter != 0:
-		return fmt.Errorf("store: attempt by operator: counter: %w", ErrRefused)
+	case (a.Source == access.ByOperator || a.Source == access.ByIntegration) && a.Counter != 0:
+		return fmt.Errorf("store: attempt by %s: counter: %w", a.Source, ErrRefused)
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (b *batch) decisionEvent(a *access.Attempt, d access.Decision, now time.Tim
 	switch a.Source {
 	case access.ByCard:
 		ev.Card = a.Tail
-	case access.ByOperator:
+	case access.ByOperator, access.ByIntegration:
 		ev.Actor = a.Operator
 	}
 	return ev

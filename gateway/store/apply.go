@@ -26,7 +26,7 @@ const maxDetail = 1024
 // number once the changes are durable and [Store.Snapshot] has them. When free space is below
 // Options.MinFree, only restrictions are accepted ([access.Restricts]). If there is no space even
 // for them, and Options.Hold is set, they take effect in memory and the error is
-// access.ErrNotDurable. Other errors are those of [access.Policy.With], ErrTooBig (split the
+// edit.ErrNotDurable. Other errors are those of [access.Policy.With], ErrTooBig (split the
 // changes), ErrNoSpace, ErrFailed, ErrClosed, and ctx.Err(): then the changes may still be made.
 func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	switch {
@@ -101,7 +101,7 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 		return 0, fmt.Errorf("store: apply: %w", err)
 	}
 	listKey := record.ChangeKey(b.head.Seq + 1)
-	gone := b.listRemovedAddresses(st.writes)
+	gone := append(b.listRemovedAddresses(st.writes), b.listRemovedCursors(st.writes)...)
 	for _, key := range gone {
 		st.size += b.measureCost(key, nil)
 	}
@@ -136,6 +136,8 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 	for _, key := range gone {
 		b.put(key, nil)
 		delete(b.w.addrs, key)
+		delete(b.w.cursors, key)
+		delete(b.w.dead, key)
 	}
 	b.put(listKey, list)
 	b.head.Policy, b.head.PolicyAt = st.tally, ev.Seq

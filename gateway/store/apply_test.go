@@ -66,7 +66,7 @@ func TestPolicyEvent(t *testing.T) {
 		!strings.Contains(ev.Detail, "eve") {
 		t.Errorf("got %+v, want the actor, the change and the digest in it", ev)
 	}
-	if ev := mustEvents(t, s, 1)[0]; !strings.Contains(ev.Detail, "and 10 more") ||
+	if ev := mustEvents(t, s, 1)[0]; !strings.Contains(ev.Detail, "and 16 more") ||
 		strings.Contains(ev.Detail, "0123456789abc") {
 		t.Errorf("got %q, want a short text without secrets", ev.Detail)
 	}
@@ -177,8 +177,8 @@ func TestBigChanges(t *testing.T) {
 		if dir != "" {
 			s = reopen(t, s)
 		}
-		if n := len(s.Snapshot().Grants); n != MaxChanges+3 {
-			t.Errorf("got %d grants, want %d", n, MaxChanges+3)
+		if n := len(s.Snapshot().Grants); n != MaxChanges+5 {
+			t.Errorf("got %d grants, want %d", n, MaxChanges+5)
 		}
 		for i := range grants {
 			grants[i] = access.Change{Delete: grants[i].Put}

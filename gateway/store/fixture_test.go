@@ -20,6 +20,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
@@ -29,8 +30,9 @@ var update = flag.Bool("update", false,
 	"write the newest folder of testdata again; if a record changes, make a new folder instead")
 
 // newest is the folder that writeFixture writes. In v1 every event is a record of its own, and the
-// counters are always on disk; v2 has no accounts and no sign-ins; v3 has no addresses.
-const newest = "testdata/v4"
+// counters are always on disk; v2 has no accounts and no sign-ins; v3 has no addresses; v4 has
+// no integrations, PINs and sinks, and older forms of the site and of grants.
+const newest = "testdata/v5"
 
 // TestStoredOldDatabaseOpens loads the keys and sealed values that stores of each version wrote,
 // and reads them. The site.key in a folder of testdata is used by that store alone.
@@ -38,7 +40,7 @@ func TestStoredOldDatabaseOpens(t *testing.T) {
 	if *update {
 		writeFixture(t)
 	}
-	for _, fixture := range []string{"testdata/v1", "testdata/v2", "testdata/v3", newest} {
+	for _, fixture := range []string{"testdata/v1", "testdata/v2", "testdata/v3", "testdata/v4", newest} {
 		t.Run(filepath.Base(fixture), func(t *testing.T) { checkFixture(t, fixture) })
 	}
 }
@@ -117,6 +119,21 @@ func describeStore(t *testing.T, s *Store) string {
 				line += " token " + token.Hash.String()
 			}
 		}
+		switch r := r.(type) {
+		case access.Grant:
+			if !r.Code.IsZero() {
+				line += " code " + r.Code.Reveal()
+			}
+		case access.PIN:
+			line += " hash " + r.Hash.Reveal()
+		case access.Integration:
+			line += " password " + r.Endpoint.Password.Reveal()
+		case sinks.Sink:
+			line += " password " + r.Endpoint.Password.Reveal()
+			for _, secret := range r.Secrets {
+				line += " secret " + secret.Reveal()
+			}
+		}
 		lines = append(lines, line)
 	}
 	slices.Sort(lines)
@@ -129,6 +146,14 @@ func describeStore(t *testing.T, s *Store) string {
 	addresses := mustAddresses(t, s)
 	for _, device := range slices.Sorted(maps.Keys(addresses)) {
 		fmt.Fprintln(&out, "address", device, addresses[device])
+	}
+	for _, r := range sinks.Kind.In(s.Snapshot()) {
+		if c, ok := mustSinkCursor(t, s, r.ID); ok {
+			fmt.Fprintf(&out, "cursor %s %+v\n", r.ID, c)
+		}
+		for _, d := range mustDeadLetters(t, s, r.ID) {
+			fmt.Fprintf(&out, "dead letter %s %+v\n", r.ID, d)
+		}
 	}
 	for _, ev := range mustEvents(t, s, 1) {
 		b, err := json.Marshal(ev)
@@ -156,7 +181,7 @@ func writeFixture(t *testing.T) {
 	mustApply(t, s, changeHouse(s)...)
 	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g3")}})
 	trusted := mustRecord(t, s, audit.Event{Kind: audit.EventTimeTrusted})
-	mustApply(t, s, putAll(access.Site{Zone: "Europe/Paris", TimeTrusted: trusted.Seq})...)
+	mustApply(t, s, putAll(access.Site{Zone: "Europe/Paris", TimeTrusted: trusted.Seq, Epoch: 3})...)
 	adm := mustAdmit(t, s, scan(s, 2))
 	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.OutcomeDone,
 		Device: audit.Named{ID: id("front-lock"), Name: "front-lock"}})
@@ -170,6 +195,8 @@ func writeFixture(t *testing.T) {
 	mustPutSignIn(t, s, "phone", "signed in as keeper", c.Now().Add(time.Hour))
 	mustPutAddresses(t, s,
 		map[access.ID]netip.AddrPort{id("front-lock"): netip.MustParseAddrPort("192.0.2.7:40001")})
+	mustMoveCursor(t, s, id("hook"), audit.SinkCursor{Epoch: 3, Seq: 2, Hash: keys.Hash{2}, Failing: c.Now()},
+		audit.DeadLetter{Seq: 1, Why: "HTTP 413", Tries: 1, At: c.Now()})
 	want := describeStore(t, s)
 	checkAndClose(t, s)
 	all := readRaw(t, o.Dir)

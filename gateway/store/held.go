@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/edit"
 )
 
 // maxHeld is how many restrictions act in memory at most.
@@ -19,7 +20,7 @@ type heldChange struct {
 }
 
 // holdChange puts a restriction into effect in memory. It becomes durable, with its event, as soon
-// as there is space. If it is in effect the error wraps [access.ErrNotDurable].
+// as there is space. If it is in effect the error wraps [edit.ErrNotDurable].
 func (b *batch) holdChange(actor string, changes []access.Change) error {
 	w := b.w
 	if !w.s.opts.Hold || len(w.held) >= maxHeld {
@@ -33,7 +34,7 @@ func (b *batch) holdChange(actor string, changes []access.Change) error {
 	now := *w.s.now.Load()
 	now.policy = next
 	w.s.now.Store(&now)
-	return fmt.Errorf("store: %w", access.ErrNotDurable)
+	return fmt.Errorf("store: %w", edit.ErrNotDurable)
 }
 
 // keepHeld makes held restrictions durable if there is space, each in a commit of its own.

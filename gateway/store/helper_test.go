@@ -15,7 +15,9 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/audit"
+	"latchkey/gateway/endpoint"
 	"latchkey/keys"
 )
 
@@ -125,6 +127,22 @@ func house(s *Store) []access.Change {
 				Scopes: []accounts.Scope{accounts.ScopeRead}}},
 			Epoch: 7, Created: created},
 		accounts.Account{ID: id("guest"), Name: "guest", Role: accounts.RoleViewer, Disabled: true},
+		access.Integration{ID: id("home"), Name: "home", Base: "latchkey", Prefix: "homeassistant",
+			Endpoint: endpoint.Endpoint{URL: "mqtts://broker.example:8884", User: "latchkey",
+				Password: keys.Hide("broker password"), Private: true}, Paused: "20 wrong codes", Created: created},
+		access.PIN{Person: id("ann"), Hash: keys.Hide(keeperPassword), Created: created},
+		access.Grant{ID: id("g4"), SubjectKind: access.SubjectIntegration, Subject: id("home"),
+			Target: id("front"), Actions: []wire.Action{wire.Unlock}, Effect: access.Allow, CodeOf: id("ann")},
+		access.Grant{ID: id("g5"), SubjectKind: access.SubjectIntegration, Subject: id("home"),
+			Target: id("front"), Actions: []wire.Action{wire.Lock}, Effect: access.Allow,
+			Code: keys.Hide(keeperPassword)},
+		sinks.Sink{ID: id("hook"), Name: "hook", Protocol: sinks.Webhook,
+			Endpoint: endpoint.Endpoint{URL: "https://hooks.example/latchkey"},
+			Secrets:  []keys.Hidden{keys.Hide("whsec_new"), keys.Hide("whsec_old")}, IDsOnly: true, From: 1,
+			Only: []audit.EventKind{audit.EventDecision, audit.EventReport}, Created: created},
+		sinks.Sink{ID: id("queue"), Name: "queue", Protocol: sinks.AMQP091, Place: "events", Declare: true,
+			Endpoint: endpoint.Endpoint{URL: "amqp://127.0.0.1", User: "guest", Password: keys.Hide("guest")},
+			From:     7, Paused: "401 from the server"},
 	)
 }
 

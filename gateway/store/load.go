@@ -35,7 +35,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 	}
 	w := &writer{s: s, leaf: record.NewLeafer(s.keys.Digest), space: sp, counters: img.Counters.Under,
 		moved:  make(map[access.ID]struct{}),
-		leaves: img.Leaves, signIns: img.SignIns, addrs: img.Addrs}
+		leaves: img.Leaves, signIns: img.SignIns, addrs: img.Addrs, cursors: img.Cursors, dead: img.Dead}
 	w.mergeCounters(img.Counters)
 	s.now.Store(&published{policy: p, kept: p, head: img.Head})
 	b := w.newBatch()

@@ -13,6 +13,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
@@ -141,7 +142,7 @@ func TestRestrictionsActInMemoryWhenNothingIsLeft(t *testing.T) {
 	before, _ := s.Head()
 	full.Store(true)
 	for i := range 2 {
-		if _, err := s.Apply(ctx, "test", restriction(i)); !errors.Is(err, access.ErrNotDurable) {
+		if _, err := s.Apply(ctx, "test", restriction(i)); !errors.Is(err, edit.ErrNotDurable) {
 			t.Errorf("got %v, want ErrNotDurable", err)
 		}
 	}
@@ -182,7 +183,7 @@ func TestCommandHoldsNothingInMemory(t *testing.T) {
 	}}, 1)
 	full = true
 	if _, err := s.Apply(context.Background(), "test", restriction(0)); !errors.Is(err, ErrNoSpace) ||
-		errors.Is(err, access.ErrNotDurable) {
+		errors.Is(err, edit.ErrNotDurable) {
 		t.Errorf("got %v, want ErrNoSpace", err)
 	}
 }

@@ -217,6 +217,10 @@ func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.Decoy..
 // signed in before. The caller owns the copy.
 func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.Browser...) }
 
+// SiteID returns the id of this site, which is in all that is sent out. It follows from the site key:
+// a copy of the store has the same, and no other store has it.
+func (s *Store) SiteID() access.ID { return access.ID(s.keys.SiteID) }
+
 // Failed returns nil, or, after an error of the disk, an [ErrFailed] that wraps the cause. Then
 // nothing is decided any more.
 func (s *Store) Failed() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -202,6 +203,9 @@ func (w *writer) check(ctx context.Context) error {
 		}
 		if err := compareAddresses(img.Addrs, w.addrs, now.policy); err != nil {
 			return err
+		}
+		if !maps.Equal(img.Cursors, w.cursors) || !maps.Equal(img.Dead, w.dead) {
+			return fmt.Errorf("store: cursors or dead letters of sinks: memory and disk differ: %w", ErrCorrupt)
 		}
 		return s.checkKinds(txn)
 	})

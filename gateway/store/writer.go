@@ -11,6 +11,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 )
 
@@ -79,8 +80,8 @@ func (s *Store) enqueue(ctx context.Context, r *request) error {
 }
 
 // writer is the state of the one goroutine that writes. No other goroutine uses it. It is the state
-// after the last commit. Only signIns and addrs already include the open batch; if that fails there
-// is no next batch.
+// after the last commit. Only signIns, addrs, cursors and dead already include the open batch; if
+// that fails there is no next batch.
 type writer struct {
 	s        *Store
 	leaf     record.Leafer
@@ -90,8 +91,10 @@ type writer struct {
 	leaves   map[access.ID]record.Sum      // of the counter records on disk
 	signIns  map[record.Key]time.Time      // when each expires
 	addrs    map[record.Key]netip.AddrPort // the last address of each device
-	held     []heldChange                  // restrictions that are in effect but not durable, oldest first
-	spare    *batch                        // an empty one; or nil
+	cursors  map[record.Key]audit.SinkCursor
+	dead     map[record.Key]bool // keys of the dead letters of all sinks
+	held     []heldChange        // restrictions that are in effect but not durable, oldest first
+	spare    *batch              // an empty one; or nil
 }
 
 func (w *writer) run() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -119,18 +120,18 @@ var Kind = &access.Kind[access.ID, Account]{
 // normalize returns the account in the form that policies hold. It shares no memory with the
 // caller's.
 func (r Account) normalize() Account {
-	r.Created = access.NormalizeTime(r.Created)
+	r.Created = edit.NormalizeTime(r.Created)
 	r.Passkeys = slices.Clone(r.Passkeys)
 	for i := range r.Passkeys {
 		k := &r.Passkeys[i]
 		k.ID, k.Credential = slices.Clone(k.ID), slices.Clone(k.Credential)
-		k.Created = access.NormalizeTime(k.Created)
+		k.Created = edit.NormalizeTime(k.Created)
 	}
 	r.Tokens = slices.Clone(r.Tokens)
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
-		t.Scopes = access.NormalizeList(t.Scopes)
-		t.Until, t.Created = access.NormalizeTime(t.Until), access.NormalizeTime(t.Created)
+		t.Scopes = edit.NormalizeList(t.Scopes)
+		t.Until, t.Created = edit.NormalizeTime(t.Until), edit.NormalizeTime(t.Created)
 	}
 	return r
 }
@@ -221,7 +222,7 @@ func touchedAccount(e *access.Edit[access.ID, Account]) (r Account) {
 
 // describeDifference says in words how an account has changed. Of a secret it says only that it
 // changed.
-func describeDifference(_ access.Namer, label string, b, a Account, say *access.Sentences) {
+func describeDifference(_ access.Namer, label string, b, a Account, say *edit.Sentences) {
 	say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 	say.If(a.Role != b.Role, "make ", label, " ", text.Quote(string(a.Role)))
 	say.If(a.Disabled && !b.Disabled, "disable ", label)
@@ -246,7 +247,7 @@ func describeDifference(_ access.Namer, label string, b, a Account, say *access.
 		list func(Account) []string
 	}{{"passkey", passkeys}, {"token", tokens}} {
 		is, was := of.list(a), of.list(b)
-		in, gone := access.Subtract(is, was), access.Subtract(was, is)
+		in, gone := edit.Subtract(is, was), edit.Subtract(was, is)
 		say.If(len(in) > 0, "add ", of.what, " ", strings.Join(in, ", "), " to ", label)
 		say.If(len(gone) > 0, "remove ", of.what, " ", strings.Join(gone, ", "), " from ", label)
 	}

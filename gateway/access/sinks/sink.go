@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/edit"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/endpoint"
 	"latchkey/gateway/text"
@@ -57,7 +58,12 @@ type Sink struct {
 }
 
 // Wants tells whether events of that kind are sent.
-func (r Sink) Wants(kind audit.EventKind) bool { return len(r.Only) == 0 || slices.Contains(r.Only, kind) }
+func (r Sink) Wants(kind audit.EventKind) bool {
+	return len(r.Only) == 0 || slices.Contains(r.Only, kind)
+}
+
+// maxSinks is how many sinks there may be. Each has a connection and reads the chain.
+const maxSinks = 32
 
 // Bounds of a sink's texts, in bytes.
 const (
@@ -75,19 +81,30 @@ var Kind = &access.Kind[access.ID, Sink]{
 	NameOf: func(r Sink) string { return r.Name },
 
 	Normal: func(_ *access.Draft, r Sink) (Sink, error) {
-		r.Secrets, r.Only = slices.Clone(r.Secrets), access.NormalizeList(r.Only)
-		r.Created = access.NormalizeTime(r.Created)
+		r.Secrets, r.Only = slices.Clone(r.Secrets), edit.NormalizeList(r.Only)
+		r.Created = edit.NormalizeTime(r.Created)
 		return r, nil
 	},
 	Leaf:  true,
 	Check: checkSink,
+	CheckAll: func(d *access.Draft, e *access.Edit[access.ID, Sink]) error {
+		if n := len(e.All()); n > maxSinks {
+			newest, _ := e.After(e.Touched[len(e.Touched)-1])
+			return d.Invalid(newest, "there would be %d sinks: want %d at most", n, maxSinks)
+		}
+		return nil
+	},
 
 	Label: func(n access.Namer, r Sink) string { return "sink " + n.NameOr(r.Name, r.ID) },
 	Details: func(_ access.Namer, r Sink) string {
 		return ", " + text.Quote(string(r.Protocol)) + " to " + r.Endpoint.HostPort()
 	},
 	Difference: describeDifference,
-	Restricted: func(before, after Sink) Sink { before.Paused = cmp.Or(after.Paused, "paused"); return before },
+	Restricted: func(before, after Sink) Sink {
+		before.Paused = cmp.Or(after.Paused,
+			"paused")
+		return before
+	},
 }
 
 func checkSink(_ *access.Draft, r Sink) error {
@@ -123,13 +140,15 @@ func checkSink(_ *access.Draft, r Sink) error {
 
 // describeDifference says in words how a sink has changed. Of a secret it says only that it
 // changed.
-func describeDifference(_ access.Namer, label string, b, a Sink, say *access.Sentences) {
+func describeDifference(_ access.Namer, label string, b, a Sink, say *edit.Sentences) {
 	say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 	say.If(a.Endpoint.URL != b.Endpoint.URL, "send ", label, " to ", a.Endpoint.HostPort())
 	same := b.Endpoint
 	same.URL = a.Endpoint.URL
-	say.If(a.Endpoint.Mark() != same.Mark() || joinSecrets(a) != joinSecrets(b), "set how ", label, " proves who we are")
-	say.If(a.Place != b.Place || a.Declare != b.Declare || a.Protocol != b.Protocol, "set where ", label, " puts events")
+	say.If(a.Endpoint.Mark() != same.Mark() || joinSecrets(a) != joinSecrets(b), "set how ", label,
+		" proves who we are")
+	say.If(a.Place != b.Place || a.Declare != b.Declare || a.Protocol != b.Protocol, "set where ", label,
+		" puts events")
 	say.If(!slices.Equal(a.Only, b.Only) || a.IDsOnly != b.IDsOnly, "set what ", label, " sends")
 	say.If(a.Paused != "" && b.Paused == "", "pause ", label, ": ", text.Quote(a.Paused))
 	say.If(a.Paused == "" && b.Paused != "", "resume ", label)

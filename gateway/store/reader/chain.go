@@ -84,7 +84,8 @@ func pageOf(txn *badger.Txn, seq uint64) uint64 {
 // follow the one before. An error from seen is returned with the event's name.
 func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev keys.Hash,
 	seen func(*record.Event) error) error {
-	err := r.forEachFrom(ctx, txn, record.EventKey(seq+1), func(key record.Key, plain []byte) error {
+	start := record.EventKey(seq + 1)
+	err := r.forEachFrom(ctx, txn, start[:1], start, func(key record.Key, plain []byte) error {
 		page, err := record.DecodePage(key.Seq(), plain)
 		if err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)

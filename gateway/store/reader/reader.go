@@ -39,6 +39,8 @@ type Image struct {
 	odd      error                         // a counter record that names an event which did not move it
 	SignIns  map[record.Key]time.Time      // when each expires
 	Addrs    map[record.Key]netip.AddrPort // the last address of each device
+	Cursors  map[record.Key]audit.SinkCursor
+	Dead     map[record.Key]bool // the keys of the dead letters
 }
 
 // Read reads everything except older events, and returns an error if any of it does not agree.
@@ -46,7 +48,8 @@ func (r *Reader) Read(ctx context.Context, txn *badger.Txn) (*Image, error) {
 	records := record.NewCounters(nil)
 	img := &Image{Counters: record.NewCounters(records), Leaves: make(map[access.ID]record.Sum),
 		SignIns: make(map[record.Key]time.Time),
-		Addrs:   make(map[record.Key]netip.AddrPort)}
+		Addrs:   make(map[record.Key]netip.AddrPort),
+		Cursors: make(map[record.Key]audit.SinkCursor), Dead: make(map[record.Key]bool)}
 	if err := r.ReadMeta(txn, img); err != nil {
 		return nil, err
 	}
@@ -81,22 +84,40 @@ func (r *Reader) Read(ctx context.Context, txn *badger.Txn) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = r.ForEach(ctx, txn, record.KindSignIn, func(key record.Key, plain []byte) error {
-		r, err := record.DecodeSignIn(key, plain)
-		img.SignIns[key] = r.Expiry.Time()
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = r.ForEach(ctx, txn, record.KindAddress, func(key record.Key, plain []byte) (err error) {
-		img.Addrs[key], err = record.DecodeAddress(plain)
-		return err
-	})
-	if err != nil {
+	if err := r.readAsides(ctx, txn, img); err != nil {
 		return nil, err
 	}
 	return img, r.agree(ctx, txn, img)
+}
+
+// readAsides reads the records that no digest covers.
+func (r *Reader) readAsides(ctx context.Context, txn *badger.Txn, img *Image) error {
+	for kind, read := range map[byte]func(record.Key, []byte) error{
+		record.KindSignIn: func(key record.Key, plain []byte) error {
+			r, err := record.DecodeSignIn(key, plain)
+			img.SignIns[key] = r.Expiry.Time()
+			return err
+		},
+		record.KindAddress: func(key record.Key, plain []byte) (err error) {
+			img.Addrs[key], err = record.DecodeAddress(plain)
+			return err
+		},
+		record.KindCursor: func(key record.Key, plain []byte) (err error) {
+			img.Cursors[key], err = record.DecodeCursor(plain)
+			return err
+		},
+		record.KindDead: func(key record.Key, plain []byte) error {
+			_, seq := key.Dead()
+			img.Dead[key] = true
+			_, err := record.DecodeDead(seq, plain)
+			return err
+		},
+	} {
+		if err := r.ForEach(ctx, txn, kind, read); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Reader) ReadMeta(txn *badger.Txn, img *Image) error {
@@ -195,7 +216,14 @@ func (r *Reader) unseal(key record.Key, item *badger.Item) (plain []byte, err er
 // name.
 func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte,
 	f func(record.Key, []byte) error) error {
-	return r.forEachFrom(ctx, txn, record.Key(kind), func(key record.Key, plain []byte) error {
+	return r.ForEachUnder(ctx, txn, record.Key(kind), f)
+}
+
+// ForEachUnder calls f with every record whose Badger key begins with the prefix, in key order. An
+// error from f gets the record's name.
+func (r *Reader) ForEachUnder(ctx context.Context, txn *badger.Txn, prefix record.Key,
+	f func(record.Key, []byte) error) error {
+	return r.forEachFrom(ctx, txn, prefix, prefix, func(key record.Key, plain []byte) error {
 		if err := f(key, plain); err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
 		}
@@ -203,12 +231,12 @@ func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte,
 	})
 }
 
-// forEachFrom calls f with every record of one kind from a Badger key on.
-func (r *Reader) forEachFrom(ctx context.Context, txn *badger.Txn, start record.Key,
+// forEachFrom calls f with every record under the prefix from a Badger key on.
+func (r *Reader) forEachFrom(ctx context.Context, txn *badger.Txn, prefix, start record.Key,
 	f func(record.Key, []byte) error) error {
 	// No prefetch: Badger does that in goroutines of its own, where a panic at a damaged file would
 	// end the process.
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.Kind()}})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix)})
 	defer it.Close()
 	for it.Seek([]byte(start)); it.Valid(); it.Next() {
 		if err := ctx.Err(); err != nil {

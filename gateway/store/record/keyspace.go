@@ -21,11 +21,13 @@ const (
 	KindAddress = 'l'
 	KindEvent   = 'e'
 	KindChange  = 'x'
+	KindCursor  = 'u'
+	KindDead    = 'y'
 )
 
 var otherKinds = map[byte]string{
 	KindMeta: "meta", KindCounter: "counter", KindSignIn: "sign-in", KindAddress: "address",
-	KindEvent: "event", KindChange: "change",
+	KindEvent: "event", KindChange: "change", KindCursor: "cursor", KindDead: "dead letter",
 }
 
 const (
@@ -44,12 +46,32 @@ func NameKind(letter byte) (string, bool) {
 
 func MakeKey(kind byte, id access.ID) Key { return Key(string(rune(kind)) + string(id)) }
 
+// idLen is the length of an id that is text.
+const idLen = 10
+
 // hashLen is the length of an id that is a hash and not text.
 const hashLen = 32
 
 func SignInKey(id [hashLen]byte) Key { return Key("b" + string(id[:])) }
 
 func AddressKey(device access.ID) Key { return MakeKey(KindAddress, device) }
+
+// CursorKey is the key of a sink's cursor.
+func CursorKey(sink access.ID) Key { return MakeKey(KindCursor, sink) }
+
+// DeadKey is the key of a sink's dead letter about an event.
+func DeadKey(sink access.ID, seq uint64) Key {
+	return Key(binary.BigEndian.AppendUint64([]byte(MakeKey(KindDead, sink)), seq))
+}
+
+// Dead returns the sink and the event of a dead letter, "" for a key of another length.
+func (k Key) Dead() (sink access.ID, seq uint64) {
+	const end = 1 + idLen
+	if len(k) != end+8 {
+		return "", 0
+	}
+	return access.ID(k[1:end]), binary.BigEndian.Uint64([]byte(k[end:]))
+}
 
 func CounterKey(device access.ID) Key { return MakeKey(KindCounter, device) }
 
@@ -94,6 +116,9 @@ func (k Key) String() string {
 		return name + " record" // there is only one
 	case k.Kind() == KindEvent || k.Kind() == KindChange:
 		return fmt.Sprintf("%s %d", name, k.Seq())
+	case k.Kind() == KindDead:
+		sink, seq := k.Dead()
+		return fmt.Sprintf("%s %q %d", name, string(sink), seq)
 	case len(k) == 1+hashLen:
 		return name + " " + hex.EncodeToString([]byte(k[1:]))
 	default:

@@ -16,14 +16,17 @@ import (
 var Codecs = newCodecs(
 	siteCodec,
 	personCodec,
+	pinCodec,
 	targetCodec,
 	deviceCodec,
 	keyCodec,
 	groupCodec,
 	scheduleCodec,
 	credentialCodec,
+	integrationCodec,
 	grantCodec,
 	accountCodec,
+	sinkCodec,
 )
 
 // codec stores the records of one kind. R is the record, by value, and S its stored form, an
@@ -34,6 +37,9 @@ type codec[R, S any] struct {
 	id     func(R) string // reads only the record's id
 	pack   func(R) S
 	unpack func(id string, s S) (R, error) // may be given any id and any S
+	// version is that of the stored form, 1 if it is 0. A later version has more fields, each of
+	// which may be missing: so an older one reads as if they were.
+	version byte
 
 	// since is the first version of the head with which a store may hold such records; 0 means the
 	// first of all. A program that only knows older heads does not know these records, and refuses
@@ -41,8 +47,7 @@ type codec[R, S any] struct {
 	since byte
 }
 
-// Codec is a codec for some type of record. A kind whose stored form has several versions embeds
-// its codec in a type with its own Encode and Decode.
+// Codec is a codec for some type of record.
 type Codec interface {
 	recordKind() access.RecordKind
 	recordType() reflect.Type
@@ -62,10 +67,12 @@ func (c *codec[R, S]) key(r access.Record) Key {
 	return Key(string(rune(c.letter)) + c.id(r.(R)))
 }
 
-func (c *codec[R, S]) encode(r access.Record) ([]byte, error) { return Encode(1, c.pack(r.(R))) }
+func (c *codec[R, S]) encode(r access.Record) ([]byte, error) {
+	return Encode(max(1, c.version), c.pack(r.(R)))
+}
 
 func (c *codec[R, S]) Decode(key Key, plain []byte) (access.Record, error) {
-	s, err := Decode[S](plain)
+	s, _, err := decodeUpTo[S](max(1, c.version), plain)
 	if err != nil {
 		return nil, err
 	}
