@@ -60,6 +60,7 @@ var ladder = map[string]float64{
 	"gateway/admin/strictjson": 4.7,
 	"gateway/admin/openapi":    4.7,
 	"gateway/admin/client":     4.7,
+	"gateway/admin/route":      4.8,
 	"gateway/admin":            5,
 	"gateway/adminsocket":      6,
 	"gateway/console/page":     5,
@@ -102,7 +103,7 @@ var alone = map[string][]string{
 	"google.golang.org/protobuf": {"gateway/store/folder"},
 	// bench compares with stock go-coap, and its load uses a node that costs little.
 	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"},
-	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi"},
+	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi", "gateway/admin/route"},
 	"github.com/urfave/cli":         {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap": {"coapres/transport", "coapres/transport/message_test", "gateway",
 		"coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server",

@@ -23,6 +23,7 @@ import (
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/openapi"
+	"latchkey/gateway/admin/route"
 	"latchkey/gateway/admin/strictjson"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
@@ -103,12 +104,11 @@ type Config struct {
 // server holds what the functions that answer operations share.
 type server struct {
 	Config
-	huma.API
+	*route.Router
 	// turn is held from reading a policy to the end of the change made from it, so that no change
 	// undoes another.
 	turn limit.Gate
 
-	demands  map[string]api.Demand // what each operation needs, by its id
 	accounts *account.Registry
 	streams  limit.Shares
 }
@@ -116,7 +116,7 @@ type server struct {
 // Handler returns the admin API. The principal of a request is that of its context, or nobody if
 // the context has none.
 type Handler struct {
-	bounded
+	route.Bounded
 	accounts *account.Registry
 }
 
@@ -137,20 +137,21 @@ func New(cfg Config) *Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)),
-		turn: limit.NewGate(1), demands: map[string]api.Demand{}}
+	a := &server{Config: cfg, turn: limit.NewGate(1),
+		Router: &route.Router{API: humago.New(mux, configure(cfg.Version)), Demands: map[string]api.Demand{},
+			Log: cfg.Log}}
 	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.editRegistered,
 		Record: a.Store.Record, ClockTrusted: a.trustsClock, Website: cfg.Website, Log: cfg.Log,
 		Now: cfg.Now})
 	a.addRoutes()
 	if cfg.Metrics != nil {
 		op := openapi.DescribeText(a.OpenAPI(), api.GetMetrics)
-		a.checkBefore(&op, api.GetMetrics.Needs, false)
+		a.CheckBefore(&op, api.GetMetrics.Needs, false)
 		a.OpenAPI().AddOperation(&op)
-		mux.Handle("GET /metrics", a.guard(api.GetMetrics.Needs, cfg.Metrics))
+		mux.Handle("GET /metrics", a.Guard(api.GetMetrics.Needs, cfg.Metrics))
 	}
 	openapi.DescribeEnums(a.OpenAPI())
-	return &Handler{bounded{mux}, a.accounts}
+	return &Handler{route.Bounded{Mux: mux}, a.accounts}
 }
 
 func (a *server) addRoutes() {
@@ -190,7 +191,7 @@ func configure(version string) huma.Config {
 	cfg.Formats = map[string]huma.Format{"application/json": strict, "json": strict}
 	cfg.DefaultFormat = "application/json"
 	cfg.RejectUnknownQueryParameters = true
-	cfg.Transformers = []huma.Transformer{plainProblem}
+	cfg.Transformers = []huma.Transformer{route.PlainProblem}
 	return cfg
 }
 
@@ -218,8 +219,8 @@ func (a *server) makeChange(ctx context.Context,
 	changed := api.Changed{Changes: p.DescribeAll(changes)}
 	changed.Seq, err = a.Store.Apply(ctx, actorOf(ctx), changes...)
 	if errors.Is(err, edit.ErrNotDurable) {
-		if reply := replyOf(ctx); reply != nil {
-			reply.notice, err = edit.ErrNotDurable.Error(), nil
+		if reply := route.ReplyOf(ctx); reply != nil {
+			reply.Notice, err = edit.ErrNotDurable.Error(), nil
 		}
 	}
 	return changed, err
@@ -240,4 +241,9 @@ func actorOf(ctx context.Context) string {
 		return s
 	}
 	return account.PrincipalOf(ctx).Actor()
+}
+
+// handle registers the function that answers an operation.
+func handle[In, Out any](a *server, op api.Operation[In, Out], h func(context.Context, *In) (Out, error)) {
+	route.Handle(a.Router, op, h)
 }

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 // timeOrder formats times so that their texts sort like the times.
@@ -15,7 +16,7 @@ func (a *server) addAlarmRoutes() {
 	handle(a, api.ListAlarms,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Alarm], error) {
 			if a.Live == nil {
-				return api.List[api.Alarm]{}, ErrNoGateway
+				return api.List[api.Alarm]{}, route.ErrNoGateway
 			}
 			alarms := a.Live.Alarms()
 			entries := make([]entry[api.Alarm], len(alarms))
@@ -34,7 +35,7 @@ func (a *server) addAlarmRoutes() {
 	handle(a, api.AcknowledgeAlarm,
 		func(ctx context.Context, in *api.AlarmInput) (api.Alarm, error) {
 			if a.Live == nil {
-				return api.Alarm{}, ErrNoGateway
+				return api.Alarm{}, route.ErrNoGateway
 			}
 			return a.Live.Acknowledge(ctx, actorOf(ctx), in.Seq, in.Body.Remark)
 		})

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 	"latchkey/keys"
 )
 
@@ -98,7 +99,7 @@ const defaultLearn = 30 * time.Second
 
 func (a *server) learnCard(ctx context.Context, in api.LearnRequest) (api.Card, error) {
 	if a.Live == nil {
-		return api.Card{}, ErrNoGateway
+		return api.Card{}, route.ErrNoGateway
 	}
 	p := a.Store.Snapshot()
 	reader, err := findDevice(p, in.Reader)

@@ -8,6 +8,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 	"latchkey/keys"
 	"latchkey/keys/provision"
 )
@@ -78,7 +79,7 @@ func (a *server) enrol(ctx context.Context, in api.NewDevice) (api.Enrolled, err
 		if _, err := p.With(changes...); err != nil {
 			return nil, err // says more than the bundle's check
 		}
-		return changes, markInvalid(b.Check())
+		return changes, route.MarkInvalid(b.Check())
 	})
 	if err != nil {
 		return api.Enrolled{}, err
@@ -104,7 +105,7 @@ func (a *server) rekey(ctx context.Context, ref string, in api.NewKey) (api.Enro
 		for _, t := range d.Targets {
 			b.Targets = append(b.Targets, p.Targets[t].Name)
 		}
-		return changes, markInvalid(b.Check())
+		return changes, route.MarkInvalid(b.Check())
 	})
 	if err != nil {
 		return api.Enrolled{}, err

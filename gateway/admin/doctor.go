@@ -9,6 +9,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/text"
 )
@@ -23,7 +24,7 @@ func (a *server) addDoctorRoutes() {
 // diagnose lets the doctor examine everything, or one device.
 func (a *server) diagnose(device string) (api.Diagnosis, error) {
 	if a.Live == nil {
-		return api.Diagnosis{}, ErrNoGateway
+		return api.Diagnosis{}, route.ErrNoGateway
 	}
 	f, h := a.facts(), a.Live.Handshakes()
 	f.Handshakes = h

@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/openapi"
+	"latchkey/gateway/admin/route"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/limit"
 )
@@ -50,14 +51,14 @@ func (a *server) addEventRoutes() {
 			Schema: a.OpenAPI().Components.Schemas.Schema(eventType, true, "Event"),
 		}},
 	}}
-	a.checkBefore(&op, api.StreamEvents.Needs, false)
+	a.CheckBefore(&op, api.StreamEvents.Needs, false)
 	huma.Register(a.API, op, func(ctx context.Context, in *api.StreamInput) (*huma.StreamResponse, error) {
 		if a.Live == nil { // no other process can write to the store while this one has it open
-			return nil, a.makeProblem(ctx, op.OperationID, ErrNoGateway)
+			return nil, a.MakeProblem(ctx, op.OperationID, route.ErrNoGateway)
 		}
 		leave, err := a.watch(limit.ClientOf(ctx))
 		if err != nil {
-			return nil, a.makeProblem(ctx, op.OperationID, err)
+			return nil, a.MakeProblem(ctx, op.OperationID, err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			defer leave()
@@ -83,7 +84,7 @@ func (a *server) watch(c limit.Client) (leave func(), err error) {
 	}
 	leave, full := a.streams.Take(claims...)
 	if leave == nil {
-		return nil, crowded{fmt.Errorf("too many are watching (%v): end one of them, "+
+		return nil, route.Crowded{Err: fmt.Errorf("too many are watching (%v): end one of them, "+
 			"or ask for pages of events", full)}
 	}
 	return leave, nil

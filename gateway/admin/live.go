@@ -10,13 +10,14 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 	"latchkey/gateway/doctor"
 )
 
 func (a *server) addLiveRoutes() {
-	handleCases(a, api.Operate, func(in *api.Body[api.Order]) any { return in.Body.Action },
+	route.HandleCases(a.Router, api.Operate, func(in *api.Body[api.Order]) any { return in.Body.Action },
 		func(ctx context.Context, in *api.Body[api.Order]) (api.Operated, error) {
-			return a.operate(ctx, in.Body, arrivedAt(ctx))
+			return a.operate(ctx, in.Body, route.ArrivedAt(ctx))
 		})
 	handle(a, api.GetStatus,
 		func(context.Context, *api.Nothing) (api.Status, error) {
@@ -26,7 +27,7 @@ func (a *server) addLiveRoutes() {
 		func(context.Context, *api.Nothing) (api.Health, error) {
 			if a.Health != nil {
 				if found := a.Health(); len(found) > 0 {
-					return api.Health{}, unavailable{errors.New(sick(found))}
+					return api.Health{}, route.Unavailable{Err: errors.New(sick(found))}
 				}
 			}
 			return api.Health{Status: "ok", Gateway: a.Live != nil, Version: a.Version}, nil
@@ -44,7 +45,7 @@ func sick(found []doctor.Finding) string {
 
 func (a *server) operate(ctx context.Context, in api.Order, at time.Time) (api.Operated, error) {
 	if a.Live == nil {
-		return api.Operated{}, ErrNoGateway
+		return api.Operated{}, route.ErrNoGateway
 	}
 	t, err := findTarget(a.Store.Snapshot(), in.Target)
 	if err != nil {
@@ -72,7 +73,7 @@ const pulseSlack = 500 * time.Millisecond
 
 func (a *server) makeStatus() (api.Status, error) {
 	if a.Live == nil {
-		return api.Status{}, ErrNoGateway
+		return api.Status{}, route.ErrNoGateway
 	}
 	now, site := a.Now(), a.Store.Snapshot().Site
 	trusted, why := a.Live.ClockTrusted(now)

@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 func (a *server) addPasskeyRoutes() {
@@ -22,7 +23,7 @@ func (a *server) addPasskeyRoutes() {
 			}
 			k := accounts.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential,
 				Created: a.makeStamp()}
-			replyOf(ctx).location = "passkeys/" + base64.RawURLEncoding.EncodeToString(k.ID)
+			route.ReplyOf(ctx).Location = "passkeys/" + base64.RawURLEncoding.EncodeToString(k.ID)
 			return a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				r.Passkeys = append(r.Passkeys, k)
 				return nil

@@ -4,31 +4,28 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 // What the operations on all kinds of records share.
 
-// errChanged is the error of a change to a record that has changed since the caller saw it.
-var errChanged = errors.New("somebody else has changed it meanwhile: look at it as it is now")
-
 // checkMatch refuses a change if the tag of the kept record is not in the request's If-Match. kept
 // is nil if there is no record.
 func (a *server) checkMatch(ctx context.Context, kept access.Record) error {
-	reply := replyOf(ctx)
-	if reply == nil || len(reply.ifMatch) == 0 {
+	reply := route.ReplyOf(ctx)
+	if reply == nil || len(reply.IfMatch) == 0 {
 		return nil
 	}
 	if kept == nil {
-		return errChanged
+		return route.ErrChanged
 	}
-	match := strings.Join(reply.ifMatch, ",")
+	match := strings.Join(reply.IfMatch, ",")
 	if strings.TrimSpace(match) == "*" { // among others it would be a part of somebody else's tag
 		return nil
 	}
@@ -37,14 +34,12 @@ func (a *server) checkMatch(ctx context.Context, kept access.Record) error {
 		return err
 	}
 	for want := range strings.SplitSeq(match, ",") {
-		if strings.TrimSpace(want) == quoteTag(tag) {
+		if strings.TrimSpace(want) == route.QuoteTag(tag) {
 			return nil
 		}
 	}
-	return errChanged
+	return route.ErrChanged
 }
-
-func quoteTag(tag string) string { return `"` + tag + `"` }
 
 // viewRecord returns a record in the form that the caller gets, with its tag.
 func viewRecord[R access.Record, V any](a *server, p *access.Policy, r R,

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 // addSessionRoutes adds the operations for the website, which passes on its visitors' cookies and
@@ -72,7 +73,7 @@ func (a *server) addOwnRoutes() {
 			}
 			out, err := showRecord(a, string(account.PrincipalOf(ctx).Account), findAccount, viewAccount)
 			if n := len(out.Passkeys); n > 0 { // the new one is the last
-				replyOf(ctx).location = "../accounts/" + string(out.ID) + "/passkeys/" +
+				route.ReplyOf(ctx).Location = "../accounts/" + string(out.ID) + "/passkeys/" +
 					base64.RawURLEncoding.EncodeToString(out.Passkeys[n-1].ID)
 			}
 			return out, err
@@ -104,7 +105,7 @@ func (a *server) session(ctx context.Context, operation string) (out api.Session
 		return out, nil
 	}
 	id, value, _ := strings.Cut(operation, " ")
-	d, ok := a.demands[id]
+	d, ok := a.Demands[id]
 	if !ok {
 		return out, missingError("operation", id)
 	}

@@ -6,6 +6,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 func (a *server) addSetupRoutes() {
@@ -16,7 +17,7 @@ func (a *server) addSetupRoutes() {
 	handle(a, api.MintSetupCode,
 		func(ctx context.Context, _ *api.Nothing) (api.SetupCode, error) {
 			if a.Live == nil {
-				return api.SetupCode{}, ErrNoGateway
+				return api.SetupCode{}, route.ErrNoGateway
 			}
 			code, err := a.accounts.MintSetUp(ctx)
 			return api.SetupCode{Code: code}, err

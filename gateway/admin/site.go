@@ -5,6 +5,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 func (a *server) addSiteRoutes() {
@@ -17,14 +18,14 @@ func (a *server) addSiteRoutes() {
 		func(ctx context.Context, in *api.Body[api.SiteChange]) (api.Site, error) {
 			return a.changeSite(ctx, func(s *access.Site) { s.Zone = in.Body.Zone })
 		})
-	handleCases(a, api.SetLockdown, func(in *api.Body[api.Lockdown]) any { return in.Body.On },
+	route.HandleCases(a.Router, api.SetLockdown, func(in *api.Body[api.Lockdown]) any { return in.Body.On },
 		func(ctx context.Context, in *api.Body[api.Lockdown]) (api.Site, error) {
 			return a.changeSite(ctx, func(s *access.Site) { s.Lockdown = in.Body.On })
 		})
 	handle(a, api.GetTime,
 		func(context.Context, *api.Nothing) (api.Time, error) {
 			if a.Live == nil {
-				return api.Time{}, ErrNoGateway
+				return api.Time{}, route.ErrNoGateway
 			}
 			now := a.Now()
 			trusted, why := a.Live.ClockTrusted(now)

@@ -1,4 +1,4 @@
-package admin
+package route
 
 import (
 	"context"
@@ -21,8 +21,11 @@ import (
 // ErrNoGateway is the error of an operation that needs a running gateway if there is none.
 var ErrNoGateway = errors.New("this needs a running gateway: start one with latchkey serve")
 
-// makeProblem maps an error to an HTTP status and a body of RFC 9457.
-func (a *server) makeProblem(ctx context.Context, operation string, err error) error {
+// ErrChanged is the error of a change to a record that has changed since the caller saw it.
+var ErrChanged = errors.New("somebody else has changed it meanwhile: look at it as it is now")
+
+// MakeProblem maps an error to an HTTP status and a body of RFC 9457.
+func (r *Router) MakeProblem(ctx context.Context, operation string, err error) error {
 	status, kind := http.StatusInternalServerError, ""
 	if refused := (*account.Refusal)(nil); errors.As(err, &refused) {
 		if refused.Wait > 0 {
@@ -32,13 +35,13 @@ func (a *server) makeProblem(ctx context.Context, operation string, err error) e
 		return problemOf(refused)
 	}
 	switch {
-	case errors.As(err, new(unavailable)):
+	case errors.As(err, new(Unavailable)):
 		status = http.StatusServiceUnavailable
-	case errors.As(err, new(crowded)):
+	case errors.As(err, new(Crowded)):
 		status = http.StatusTooManyRequests
 	case errors.Is(err, ErrNoGateway):
 		status, kind = http.StatusServiceUnavailable, api.TypeNoGateway
-	case errors.Is(err, errChanged):
+	case errors.Is(err, ErrChanged):
 		status, kind = http.StatusPreconditionFailed, api.TypeChanged
 	case errors.Is(err, access.ErrNotFound):
 		status = http.StatusNotFound
@@ -60,33 +63,39 @@ func (a *server) makeProblem(ctx context.Context, operation string, err error) e
 		status = http.StatusServiceUnavailable
 	}
 	if status == http.StatusInternalServerError {
-		a.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)
+		r.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)
 	}
 	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status,
 		Detail: text.MakePlain(err.Error())}
 }
 
-// unavailable is an error that may go away by itself.
-type unavailable struct{ error }
+// Unavailable is an error that may go away by itself.
+type Unavailable struct{ Err error }
 
-func (u unavailable) Unwrap() error { return u.error }
+func (u Unavailable) Error() string { return u.Err.Error() }
 
-// crowded is the error of a client that has reached its limit.
-type crowded struct{ error }
+// Unwrap returns Err.
+func (u Unavailable) Unwrap() error { return u.Err }
 
-func (c crowded) Unwrap() error { return c.error }
+// Crowded is the error of a client that has reached its limit.
+type Crowded struct{ Err error }
 
-// markInvalid turns an error about the request into one that wraps [access.ErrInvalid].
-func markInvalid(err error) error {
+func (c Crowded) Error() string { return c.Err.Error() }
+
+// Unwrap returns Err.
+func (c Crowded) Unwrap() error { return c.Err }
+
+// MarkInvalid turns an error about the request into one that wraps [access.ErrInvalid].
+func MarkInvalid(err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", access.ErrInvalid, err)
 }
 
-// plainProblem puts the errors of a request into one sentence. It drops the values, because one of
+// PlainProblem puts the errors of a request into one sentence. It drops the values, because one of
 // them may be the UID of a card.
-func plainProblem(_ huma.Context, _ string, v any) (any, error) {
+func PlainProblem(_ huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
 	if !ok || len(m.Errors) == 0 {
 		return v, nil

@@ -1,4 +1,4 @@
-package admin
+package route
 
 import (
 	"context"
@@ -16,11 +16,11 @@ import (
 // maxBody bounds a request's body.
 const maxBody = 1 << 20
 
-// bounded limits the size of requests, and answers with a problem where the mux would answer with
+// Bounded limits the size of requests, and answers with a problem where the mux would answer with
 // plain text.
-type bounded struct{ mux *http.ServeMux }
+type Bounded struct{ Mux *http.ServeMux }
 
-func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b Bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(context.WithValue(r.Context(), arrivedKey{}, time.Now()))
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -33,8 +33,8 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if _, pattern := b.mux.Handler(r); pattern != "" {
-		b.mux.ServeHTTP(w, r)
+	if _, pattern := b.Mux.Handler(r); pattern != "" {
+		b.Mux.ServeHTTP(w, r)
 		return
 	}
 	status, detail := http.StatusNotFound, "there is nothing here: see /openapi.json"
@@ -47,21 +47,21 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type arrivedKey struct{}
 
-// arrivedAt returns when the request began to arrive. A command counts from that moment, because
+// ArrivedAt returns when the request began to arrive. A command counts from that moment, because
 // the body may have been slow.
-func arrivedAt(ctx context.Context) time.Time {
+func ArrivedAt(ctx context.Context) time.Time {
 	if t, ok := ctx.Value(arrivedKey{}).(time.Time); ok {
 		return t
 	}
 	return time.Now()
 }
 
-func (b bounded) allowed(r *http.Request) (methods []string) {
+func (b Bounded) allowed(r *http.Request) (methods []string) {
 	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
 		http.MethodPatch, http.MethodDelete} {
 		probe := r.Clone(r.Context())
 		probe.Method = m
-		if _, pattern := b.mux.Handler(probe); pattern != "" {
+		if _, pattern := b.Mux.Handler(probe); pattern != "" {
 			methods = append(methods, m)
 		}
 	}

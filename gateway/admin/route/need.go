@@ -1,10 +1,13 @@
-package admin
+// Package route stands between HTTP and the functions that answer operations: it checks what an
+// operation needs, bounds and reads a request, and turns answers and errors into what travels.
+package route
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path"
 	"reflect"
@@ -17,9 +20,19 @@ import (
 	"latchkey/gateway/admin/openapi"
 )
 
-// checkBefore checks the need of an operation before the body is parsed.
-func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
-	a.demands[op.OperationID] = d
+// Router registers operations.
+type Router struct {
+	huma.API
+	Demands map[string]api.Demand // what each operation needs, by its id
+	Log     *slog.Logger
+}
+
+// QuoteTag returns a record's tag as headers have it.
+func QuoteTag(tag string) string { return `"` + tag + `"` }
+
+// CheckBefore checks the need of an operation before the body is parsed.
+func (r *Router) CheckBefore(op *huma.Operation, d api.Demand, matches bool) {
+	r.Demands[op.OperationID] = d
 	op.Middlewares = append(op.Middlewares, func(c huma.Context, next func(huma.Context)) {
 		p := account.PrincipalOf(c.Context())
 		if refused := d.Refuse(p, ownAccount(p, c.Param("ref"))); refused != nil {
@@ -28,8 +41,8 @@ func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
 			_ = json.NewEncoder(c.BodyWriter()).Encode(problemOf(refused)) // the client is gone
 			return
 		}
-		reply := &reply{ifMatch: headerValues(c, "If-Match")}
-		if len(reply.ifMatch) > 0 && !matches {
+		reply := &Reply{IfMatch: headerValues(c, "If-Match")}
+		if len(reply.IfMatch) > 0 && !matches {
 			c.SetHeader("Content-Type", "application/problem+json")
 			c.SetStatus(http.StatusBadRequest)
 			_ = json.NewEncoder(c.BodyWriter()).Encode(&huma.ErrorModel{Status: http.StatusBadRequest,
@@ -41,12 +54,12 @@ func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
 	})
 }
 
-// reply holds what travels in headers: in the request besides its input, and in the answer besides
+// Reply holds what travels in headers: in the request besides its input, and in the answer besides
 // its body.
-type reply struct {
-	ifMatch  []string // which tag the record to be changed should have; see RFC 9110, section 13.1.1
-	notice   string   // what the caller must know besides: that a change is not durable
-	location string   // of what was made, relative to the request; empty: its id follows the path
+type Reply struct {
+	IfMatch  []string // which tag the record to be changed should have; see RFC 9110, section 13.1.1
+	Notice   string   // what the caller must know besides: that a change is not durable
+	Location string   // of what was made, relative to the request; empty: its id follows the path
 }
 
 // headerValues returns the values of a header, which may be there several times, or be empty.
@@ -61,9 +74,9 @@ func headerValues(c huma.Context, name string) (values []string) {
 
 type replyKey struct{}
 
-// replyOf returns the reply of a context, nil outside an operation.
-func replyOf(ctx context.Context) *reply {
-	r, _ := ctx.Value(replyKey{}).(*reply)
+// ReplyOf returns the reply of a context, nil outside an operation.
+func ReplyOf(ctx context.Context) *Reply {
+	r, _ := ctx.Value(replyKey{}).(*Reply)
 	return r
 }
 
@@ -78,8 +91,8 @@ func problemOf(r *account.Refusal) *huma.ErrorModel {
 		Detail: r.Detail}
 }
 
-// guard checks a need before a handler that is not an operation of huma's.
-func (a *server) guard(d api.Demand, h http.Handler) http.Handler {
+// Guard checks a need before a handler that is not an operation of huma's.
+func (r *Router) Guard(d api.Demand, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refused := d.Refuse(account.PrincipalOf(r.Context()), false); refused != nil {
 			writeRefusal(w, refused)
@@ -103,37 +116,37 @@ type body[T any] struct {
 	Body     T
 }
 
-// handle registers the function that answers an operation. Errors become problems only here.
-func handle[In, Out any](a *server, op api.Operation[In, Out],
+// Handle registers the function that answers an operation. Errors become problems only here.
+func Handle[In, Out any](r *Router, op api.Operation[In, Out],
 	h func(context.Context, *In) (Out, error)) {
 	described := openapi.Describe(op)
-	a.checkBefore(&described, op.Needs, op.Matches)
-	huma.Register(a.API, described, func(ctx context.Context, in *In) (*body[Out], error) {
+	r.CheckBefore(&described, op.Needs, op.Matches)
+	huma.Register(r.API, described, func(ctx context.Context, in *In) (*body[Out], error) {
 		out, err := h(ctx, in)
 		if err != nil {
-			return nil, a.makeProblem(ctx, op.ID, err)
+			return nil, r.MakeProblem(ctx, op.ID, err)
 		}
-		reply := replyOf(ctx)
-		b := &body[Out]{Notice: reply.notice, Body: out}
+		reply := ReplyOf(ctx)
+		b := &body[Out]{Notice: reply.Notice, Body: out}
 		if t, ok := any(&out).(interface{ Tag() string }); ok && t.Tag() != "" {
-			b.ETag = quoteTag(t.Tag())
+			b.ETag = QuoteTag(t.Tag())
 		}
 		if op.Status() == http.StatusCreated {
-			b.Location = cmp.Or(reply.location, path.Base(op.Path)+"/"+idOf(out))
+			b.Location = cmp.Or(reply.Location, path.Base(op.Path)+"/"+idOf(out))
 		}
 		return b, nil
 	})
-	openapi.DescribeHeaders(a.OpenAPI(), op)
+	openapi.DescribeHeaders(r.OpenAPI(), op)
 }
 
 // idOf returns the id of the record that an operation has made.
 func idOf(out any) string { return fmt.Sprint(reflect.ValueOf(out).FieldByName("ID")) }
 
-// handleCases registers an operation with one need for each value of a member of its body. value
+// HandleCases registers an operation with one need for each value of a member of its body. value
 // reads that member from the input.
-func handleCases[In, Out any](a *server, op api.Operation[In, Out], value func(*In) any,
+func HandleCases[In, Out any](r *Router, op api.Operation[In, Out], value func(*In) any,
 	h func(context.Context, *In) (Out, error)) {
-	handle(a, op, func(ctx context.Context, in *In) (Out, error) {
+	Handle(r, op, func(ctx context.Context, in *In) (Out, error) {
 		if refused := op.Needs.Need(value(in)).Check(account.PrincipalOf(ctx), false); refused != nil {
 			var none Out
 			return none, refused
