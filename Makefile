@@ -34,7 +34,7 @@ NODE := gateway/console/webtest gateway/admin/lint # folders with programs of No
 BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx gcc libc6-dev
 BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
 # Modules of their own, which only benchmarks and tests run.
-PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod gateway/certificate/peers/*/go.mod))
+PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod gateway/*/peers/*/go.mod gateway/*/*/peers/*/go.mod))
 
 .PHONY: demo build check test test-large bench fuzz deps bench-deps firmware-host firmware-test firmware-size clean
 
