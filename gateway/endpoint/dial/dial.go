@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 
@@ -101,16 +102,24 @@ func Open(ctx context.Context, e endpoint.Endpoint, next ...string) (net.Conn, e
 	return (&tls.Dialer{NetDialer: Dialer(e), Config: c}).DialContext(ctx, "tcp", e.HostPort())
 }
 
+// refusals are the alerts of a server that does not want our certificate (RFC 8446 §6.2): bad,
+// unsupported, revoked, expired and unknown certificate, unknown CA, access denied, certificate
+// required.
+var refusals = []tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116}
+
 // IsCertificate tells whether err says that a certificate does not fit: the server's for us, or
 // ours for the server. A later try fails too, unless somebody changes something.
 func IsCertificate(err error) bool {
 	var verify *tls.CertificateVerificationError
-	var alert tls.AlertError
-	if errors.As(err, &alert) {
-		switch alert {
-		case 42, 43, 44, 45, 46, 48, 49, 116: // bad, unsupported, revoked, expired, unknown, CA, access, required
-			return true
-		}
+	if errors.As(err, &verify) {
+		return true
 	}
-	return errors.As(err, &verify)
+	// The alert of a server comes as a type of crypto/tls that is not exported, with the same text.
+	var remote *net.OpError
+	if !errors.As(err, &remote) || remote.Op != "remote error" || remote.Err == nil {
+		return false
+	}
+	return slices.ContainsFunc(refusals, func(a tls.AlertError) bool {
+		return a.Error() == remote.Err.Error()
+	})
 }
