@@ -41,6 +41,7 @@ var ladder = map[string]float64{
 	"gateway/cloudevent":       2.2,
 	"gateway/sink/sender":      2,
 	"gateway/sink/webhook":     2.5,
+	"gateway/sink":             5,
 	"gateway/door":             2,
 	"gateway/certificate":      2,
 	"gateway/store/seal":       0,

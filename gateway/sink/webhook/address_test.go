@@ -98,8 +98,8 @@ func TestNameThatLeadsInside(t *testing.T) {
 	for _, private := range []bool{false, true} {
 		s.Endpoint.Private = private
 		sender := newTestSender(t, s, 10*time.Second)
-		for _, addr := range []string{"169.254.169.254", "0.0.0.0", "224.0.0.1", "10.0.0.1", "192.168.1.1", "100.64.0.1",
-			"127.0.0.1"} {
+		for _, addr := range []string{"169.254.169.254", "0.0.0.0", "224.0.0.1", "10.0.0.1", "192.168.1.1",
+			"100.64.0.1", "127.0.0.1"} {
 			if private && (strings.HasPrefix(addr, "1") && addr != "169.254.169.254" && addr != "127.0.0.1") {
 				continue // allowed, and nobody is there
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -237,7 +238,7 @@ func TestSecrets(t *testing.T) {
 	if err := CheckSecret(MintSecret().Reveal()); err != nil {
 		t.Errorf("a minted secret: %v", err)
 	}
-	if MintSecret().Reveal() == MintSecret().Reveal() {
+	if a, b := MintSecret(), MintSecret(); a.Equal(b.Secret) {
 		t.Error("two minted secrets are the same")
 	}
 	b64 := func(n int) string { return strings.Repeat("AAAA", n/3) }
@@ -424,4 +425,27 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	if taken, err := s.Send(ctx, messages(1, 2)); taken != 0 || outcomeOf(err) != "temporary" {
 		t.Errorf("got %d, %v", taken, err)
 	}
+}
+
+func FuzzParseSecret(f *testing.F) {
+	f.Add(MintSecret().Reveal())
+	f.Add("whsec_AAAA\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := parseSecret(text)
+		if err == nil && (len(key) < minSecret || len(key) > maxSecret ||
+			prefix+base64.StdEncoding.EncodeToString(key) != text) {
+			t.Errorf("%q parses as %x", text, key)
+		}
+	})
+}
+
+func FuzzReadRetryAfter(f *testing.F) {
+	for _, text := range []string{"7", "Sat, 28 Nov 2026 21:56:03 GMT", "-1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if got := readRetryAfter(text, time.Unix(1_800_000_000, 0)); got < 0 || got > maxLater {
+			t.Errorf("%q: got %v", text, got)
+		}
+	})
 }
