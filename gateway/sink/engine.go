@@ -147,14 +147,11 @@ func (e *Engine) adopt(r sinks.Sink) (st *state, moved bool) {
 	return st, moved
 }
 
-// ErrUnknown is returned for a sink or a dead letter that is not there.
-var ErrUnknown = errors.New("there is no such sink or dead letter")
-
 // find returns the present record of a sink.
 func (e *Engine) find(id access.ID) (sinks.Sink, error) {
 	r, ok := sinks.Kind.In(e.cfg.Policy())[id]
 	if !ok {
-		return sinks.Sink{}, fmt.Errorf("sink: %w", ErrUnknown)
+		return sinks.Sink{}, fmt.Errorf("sink %s: %w", id, access.ErrNotFound)
 	}
 	return r, nil
 }
@@ -180,7 +177,7 @@ func (e *Engine) Test(ctx context.Context, r sinks.Sink) error {
 }
 
 // Retry sends the event of a dead letter again, and removes the letter when the server has taken
-// it. It fails with [ErrUnknown].
+// it. It fails with [access.ErrNotFound] if there is no such sink or dead letter.
 func (e *Engine) Retry(ctx context.Context, id access.ID, seq uint64) error {
 	r, err := e.find(id)
 	if err != nil {
@@ -191,11 +188,11 @@ func (e *Engine) Retry(ctx context.Context, id access.ID, seq uint64) error {
 		return err
 	}
 	if !slices.ContainsFunc(dead, func(d audit.DeadLetter) bool { return d.Seq == seq }) {
-		return fmt.Errorf("sink: dead letter %d: %w", seq, ErrUnknown)
+		return fmt.Errorf("sink: dead letter %d: %w", seq, access.ErrNotFound)
 	}
 	events, err := e.cfg.Store.Events(ctx, seq, 1)
 	if err != nil || len(events) != 1 {
-		return cmp.Or(err, fmt.Errorf("sink: event %d: %w", seq, ErrUnknown))
+		return cmp.Or(err, fmt.Errorf("sink: event %d: %w", seq, access.ErrNotFound))
 	}
 	m, err := makeMessage(events[0], r, e.cfg.Source())
 	if err != nil {

@@ -1,6 +1,9 @@
 package sink
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,7 +28,8 @@ func TestEventsArriveInOrder(t *testing.T) {
 		t.Errorf("got %+v", st)
 	}
 	s.stop()
-	if cursor, _, _ := s.store.SinkCursor(t.Context(), r.ID); cursor.Seq != s.head() || cursor.Epoch != 1 || cursor.Hash == [32]byte{} {
+	if cursor, _, _ := s.store.SinkCursor(t.Context(), r.ID); cursor.Seq != s.head() || cursor.Epoch != 1 ||
+		cursor.Hash == [32]byte{} {
 		t.Errorf("got cursor %+v, want it stored at the end", cursor)
 	}
 	s.restart() // nothing again
@@ -159,11 +163,10 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("got %s, want 1.17", last[len(last)-1].ID)
 	}
 	s.status("no dead letter", func(st Status) bool { return st.Dead == 0 })
-	if err := s.engine.Retry(t.Context(), r.ID, 17); err == nil {
-		t.Error("it is no dead letter any more, and Retry says nothing")
-	}
-	if err := s.engine.Retry(t.Context(), access.NewID(), 17); err == nil {
-		t.Error("there is no such sink, and Retry says nothing")
+	for _, id := range []access.ID{r.ID, access.NewID()} {
+		if err := s.engine.Retry(t.Context(), id, 17); !errors.Is(err, access.ErrNotFound) {
+			t.Errorf("no such dead letter, or no such sink: got %v, want ErrNotFound", err)
+		}
 	}
 }
 
@@ -261,6 +264,11 @@ func TestOneEventWhenItFails(t *testing.T) {
 	s.status("many failures after a restart", func(st Status) bool { return st.Failed[Temporary] >= 5 })
 	c.answers(nil)
 	s.caughtUp()
+	c.answers(func(*http.Request, []taken) int { return http.StatusBadGateway }) // soon again
+	s.note(audit.EventStart, 5)
+	s.status("more failures", func(st Status) bool { return st.State == Failing })
+	c.answers(nil)
+	s.caughtUp()
 	if got := s.events(audit.EventSink); len(got) != 1 || got[0].Reason != audit.ReasonFailing ||
 		got[0].Actor != "home" || got[0].Detail != "fails: HTTP 502 Bad Gateway" {
 		t.Errorf("got %+v, want one event", got)
@@ -350,6 +358,56 @@ func TestTest(t *testing.T) {
 	r.Protocol = "mqtt"
 	if err := s.engine.Test(t.Context(), r); err == nil || !strings.Contains(err.Error(), "speak mqtt") {
 		t.Errorf("got %v, want a protocol that is missing", err)
+	}
+}
+
+// One event of each kind that the store takes, with canaries in what must not leave: none of them is
+// in any byte that the server gets.
+func TestCanariesStay(t *testing.T) {
+	s, c := newSite(t), startReceiver(t)
+	var got bytes.Buffer
+	c.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = r.Header.Write(&got)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		got.Write(body)
+	})
+	s.note(audit.EventStart, 1) // for the receipt
+	n := 0
+	for _, kind := range audit.EventKinds {
+		ev := audit.Event{Kind: kind, Card: "c4rd", Detail: "canary-detail", Actor: "canary-actor",
+			Device: audit.Named{ID: "0a1b2c3d4e", Name: "canary-name"},
+			Target: audit.Named{ID: "a1b2c3d4e5", Name: "canary-name"},
+			Person: audit.Named{ID: "p1q2r3s4t5", Name: "canary-name"}}
+		if kind == audit.EventReceipt {
+			ev.Cause = 1
+		}
+		if kind == audit.EventDecision || kind == audit.EventPolicy {
+			continue // the store makes these itself
+		}
+		if _, err := s.store.Record(t.Context(), ev); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	r := c.sink("home")
+	r.IDsOnly = true
+	s.put(r)
+	s.run()
+	s.caughtUp()
+	s.stop()
+	c.Close()
+	if bytes.Count(got.Bytes(), []byte(`"specversion"`)) < n {
+		t.Errorf("got %d bytes, want %d events", got.Len(), n)
+	}
+	for _, secret := range []string{"canary", "c4rd", r.Secrets[0].Reveal(), r.Secrets[0].Reveal()[6:]} {
+		if bytes.Contains(got.Bytes(), []byte(secret)) {
+			t.Errorf("%s is in what was sent", secret)
+		}
 	}
 }
 

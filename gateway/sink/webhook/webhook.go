@@ -61,7 +61,7 @@ func newSender(s sinks.Sink, within time.Duration) (*Sender, error) {
 		Timeout:       within,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{DialContext: dial.Dialer(s.Endpoint).DialContext, TLSClientConfig: conf,
-			TLSHandshakeTimeout: within, DisableCompression: true, MaxConnsPerHost: 2, MaxIdleConns: 1,
+			TLSHandshakeTimeout: within, DisableCompression: true, MaxIdleConns: 1,
 			IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxHeader}}}, nil
 }
 

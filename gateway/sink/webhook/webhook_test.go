@@ -418,6 +418,20 @@ func TestHostileServers(t *testing.T) {
 	}
 }
 
+// A proxy of the environment could connect where we must not.
+func TestNoProxy(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	t.Setenv("https_proxy", "http://127.0.0.1:1")
+	names := startNameServer(t)
+	names.lead("127.0.0.1")
+	c := startReceiver(t, nil)
+	s := sinkTo(c.Server)
+	s.Endpoint.URL = strings.Replace(s.Endpoint.URL, "127.0.0.1", "example.com", 1) // a proxy is not for loopback
+	if taken, err := newTestSender(t, s, time.Minute).Send(t.Context(), messages(1)); taken != 1 || err != nil {
+		t.Errorf("got %d, %v", taken, err)
+	}
+}
+
 func TestSendEndsWithItsContext(t *testing.T) {
 	s := newTestSender(t, answerRaw(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() }), time.Hour)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
