@@ -156,10 +156,4 @@ func grantWhere(g api.Grant) string {
 	return g.Target.Name
 }
 
-func grantActions(g api.Grant) string {
-	var s []string
-	for _, a := range g.Actions {
-		s = append(s, a.String())
-	}
-	return strings.Join(s, ", ")
-}
+func grantActions(g api.Grant) string { return strings.Join(g.Actions, ", ") }

@@ -76,11 +76,14 @@ type hasher struct {
 	decoy string // the hash of a random password, as costly to check as any other
 }
 
-func newHasher() hasher {
+func newHasher() hasher { return newHasherOf(hashesAtOnce) }
+
+// newHasherOf returns a hasher that makes so many checks at once.
+func newHasherOf(atOnce int) hasher {
 	b := make([]byte, hashParams.SaltLength+hashParams.KeyLength)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
 	text := base64.RawStdEncoding.EncodeToString
-	return hasher{room: limit.NewGate(hashesAtOnce), decoy: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
+	return hasher{room: limit.NewGate(atOnce), decoy: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
 		hashParams.Memory, hashParams.Iterations, hashParams.Parallelism,
 		text(b[:hashParams.SaltLength]), text(b[hashParams.SaltLength:]))}
 }

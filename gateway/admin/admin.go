@@ -46,6 +46,8 @@ type Store interface {
 	// event, and what was wrong.
 	Verified() (at time.Time, seq uint64, problem error)
 	CredentialID(uid []byte) access.CredentialID
+	// DeadLetters returns up to limit events that a sink's server refused, the oldest first.
+	DeadLetters(ctx context.Context, sink access.ID, limit int) ([]audit.DeadLetter, error)
 	// Space returns, in bytes, the used space, the free space, and the free space below which
 	// nothing is granted. It returns errors.ErrUnsupported in memory.
 	Space() (used, free, least uint64, err error)
@@ -78,9 +80,10 @@ type Live interface {
 
 // Config holds what the handler needs. Store is required.
 type Config struct {
-	Store Store
-	Live  Live       // nil if no gateway runs here: operations that need one then answer 503
-	Feed  *feed.Feed // of Store; one is made if nil
+	Store   Store
+	Live    Live       // nil if no gateway runs here: operations that need one then answer 503
+	Outside Outside    // nil if no gateway runs here
+	Feed    *feed.Feed // of Store; one is made if nil
 	// Clock tells whether a gateway on this store would trust the clock, and if not, why. It is
 	// called only without Live; nil: the clock is trusted.
 	Clock func(now time.Time) (trusted bool, why string)
@@ -176,6 +179,9 @@ func (a *server) addRoutes() {
 	a.addTokenRoutes()
 	a.addSetupRoutes()
 	a.addSessionRoutes()
+	a.addSinkRoutes()
+	a.addIntegrationRoutes()
+	a.addPINRoutes()
 }
 
 // Names of members must match exactly: huma offers this only as a switch for the whole program.

@@ -192,7 +192,7 @@ func TestRequests(t *testing.T) {
 		{"a switch without a grant", "POST", "/v1/explain", `{"device":"hall-switch","target":"desk"}`, 200,
 			`"reason":"no-grant"`},
 		{"explaining without a subject", "POST", "/v1/explain", `{"target":"desk"}`, 422,
-			"exactly one of person, card, uid and device"},
+			"exactly one of person, card, uid, device and integration"},
 		{"a malformed head", "POST", "/v1/audit/verify", `{"head":"12"}`, 422, "SEQ:HASH"},
 		{"a head of another chain", "POST", "/v1/audit/verify", `{"head":"1:` + strings.Repeat("0", 64) +
 			`"}`, 200, `"ok":false`},

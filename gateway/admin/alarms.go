@@ -19,16 +19,16 @@ func (a *server) addAlarmRoutes() {
 				return api.List[api.Alarm]{}, route.ErrNoGateway
 			}
 			alarms := a.Live.Alarms()
-			entries := make([]entry[api.Alarm], len(alarms))
+			entries := make([]route.Entry[api.Alarm], len(alarms))
 			for i, v := range alarms {
 				key := fmt.Sprintf("%s %020d %s", v.At.UTC().Format(timeOrder), v.Seq, v.Device.ID)
-				entries[i] = entry[api.Alarm]{key: key, view: v}
+				entries[i] = route.Entry[api.Alarm]{Key: key, View: v}
 			}
-			entries, next, err := selectEntries(entries,
+			entries, next, err := route.SelectEntries(entries,
 				func(v api.Alarm) []string { return []string{v.Words, v.Target.Name, v.Device.Name} }, *in)
 			out := api.List[api.Alarm]{Items: []api.Alarm{}, Next: next}
 			for _, e := range entries {
-				out.Items = append(out.Items, e.view)
+				out.Items = append(out.Items, e.View)
 			}
 			return out, err
 		})

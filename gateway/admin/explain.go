@@ -20,7 +20,8 @@ func (a *server) addExplainRoutes() {
 
 func (a *server) explain(in api.Question) (api.Explanation, error) {
 	p := a.Store.Snapshot()
-	if err := checkOneOf("person, card, uid and device", in.Person, in.Card, in.UID, in.Device); err != nil {
+	if err := checkOneOf("person, card, uid, device and integration", in.Person, in.Card, in.UID, in.Device,
+		in.Integration); err != nil {
 		return api.Explanation{}, err
 	}
 	target, err := findTarget(p, in.Target)
@@ -60,6 +61,17 @@ func (a *server) explain(in api.Question) (api.Explanation, error) {
 			Level: in.Level, Counter: 1, At: out.At, ClockTrusted: out.ClockTrusted})
 		// No attempt was made, so there is no counter to show.
 		out.Steps = slices.DeleteFunc(out.Steps, func(s access.Step) bool { return s.Rule == "counter" })
+	case in.Integration != "":
+		r, err := findIntegration(p, in.Integration)
+		if err != nil {
+			return out, err
+		}
+		asked := access.Attempt{Source: access.ByIntegration, Integration: r.ID, Target: target.ID, Action: action,
+			Level: in.Level, At: out.At, ClockTrusted: out.ClockTrusted}
+		if asked.Code = p.IntegrationCode(asked); !asked.Code.IsZero() {
+			out.Notes = append(out.Notes, "a grant asks for a code: this is what the right one would get")
+		}
+		out.Decision, out.Steps = access.Explain(p, asked)
 	default:
 		id, err := a.cardOf(p, in)
 		if err != nil {

@@ -20,8 +20,17 @@ func (a *server) addGrantRoutes() {
 		})
 	handle(a, api.AddGrant,
 		func(ctx context.Context, in *api.Body[api.NewGrant]) (api.Grant, error) {
-			return putRecord(ctx, a,
-				func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) }, viewGrant)
+			var code access.Grant // its hash is made before others wait for this change
+			if err := a.setCode(ctx, in.Body, &code); err != nil {
+				return api.Grant{}, err
+			}
+			return putRecord(ctx, a, func(p *access.Policy) (access.Grant, error) {
+				g, err := a.newGrant(p, in.Body)
+				if err == nil {
+					g.Code, err = code.Code, checkCode(p, in.Body, g)
+				}
+				return g, err
+			}, viewGrant)
 		})
 	handle(a, api.GetGrant,
 		func(_ context.Context, in *api.ByRef) (api.Grant, error) {
@@ -42,6 +51,13 @@ func (a *server) listGrants(in *api.GrantFilter) (api.List[api.Grant], error) {
 			return api.List[api.Grant]{}, err
 		}
 		subjects = withGroups(p, person.ID)
+	}
+	if in.Integration != "" {
+		r, err := findIntegration(p, in.Integration)
+		if err != nil {
+			return api.List[api.Grant]{}, err
+		}
+		subjects = map[access.ID]bool{r.ID: true}
 	}
 	if in.Target != "" {
 		target, err := findTarget(p, in.Target)
@@ -66,7 +82,7 @@ func (a *server) listGrants(in *api.GrantFilter) (api.List[api.Grant], error) {
 	}
 	return listRecords(a, p, chosen, catalog[access.Grant, api.Grant]{draw: draw, key: orderOf,
 		text: func(v api.Grant) []string {
-			return []string{v.Person.Name, v.Group.Name, v.Device.Name, v.Target.Name, v.TargetGroup.Name,
+			return []string{v.Person.Name, v.Group.Name, v.Device.Name, v.Integration.Name, v.Target.Name, v.TargetGroup.Name,
 				v.Schedule.Name}
 		}}, in.ListQuery)
 }
@@ -87,7 +103,7 @@ func withGroups(p *access.Policy, id access.ID) map[access.ID]bool {
 func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []api.Ref) {
 	ids := []access.ID{g.Subject}
 	switch g.SubjectKind {
-	case access.SubjectDevice:
+	case access.SubjectDevice, access.SubjectIntegration:
 		return nil
 	case access.SubjectGroup:
 		ids = p.Groups[g.Subject].Members
@@ -103,7 +119,7 @@ func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []
 
 // orderOf returns the sort key of a grant: subject, then place, then id.
 func orderOf(g api.Grant) string {
-	return g.Person.Name + g.Group.Name + g.Device.Name + "\x00" + g.Target.Name + g.TargetGroup.Name +
+	return g.Person.Name + g.Group.Name + g.Device.Name + g.Integration.Name + "\x00" + g.Target.Name + g.TargetGroup.Name +
 		"\x00" + string(g.ID)
 }
 
@@ -121,7 +137,7 @@ func checkOneOf(what string, set ...string) error {
 }
 
 func (a *server) newGrant(p *access.Policy, in api.NewGrant) (g access.Grant, err error) {
-	if err := checkOneOf("person, group and device", in.Person, in.Group, in.Device); err != nil {
+	if err := checkOneOf("person, group, device and integration", in.Person, in.Group, in.Device, in.Integration); err != nil {
 		return g, err
 	}
 	if err := checkOneOf("target and target group", in.Target, in.TargetGroup); err != nil {
@@ -161,6 +177,13 @@ func (a *server) newGrant(p *access.Policy, in api.NewGrant) (g access.Grant, er
 		}
 		g.Schedule = s.ID
 	}
+	if in.CodeOf != "" {
+		person, err := findPerson(p, in.CodeOf)
+		if err != nil {
+			return g, err
+		}
+		g.CodeOf = person.ID
+	}
 	g.From, g.Until = valueOf(in.From), valueOf(in.Until)
 	return g, nil
 }
@@ -173,6 +196,9 @@ func findSubject(p *access.Policy, in api.NewGrant) (access.SubjectKind, access.
 	case in.Group != "":
 		r, err := findGroup(p, in.Group)
 		return access.SubjectGroup, r.ID, err
+	case in.Integration != "":
+		r, err := findIntegration(p, in.Integration)
+		return access.SubjectIntegration, r.ID, err
 	}
 	r, err := findDevice(p, in.Device)
 	return access.SubjectDevice, r.ID, err
@@ -195,8 +221,11 @@ func valueOf(t *time.Time) time.Time {
 }
 
 func viewGrant(p *access.Policy, g access.Grant) api.Grant {
-	v := api.Grant{ID: g.ID, Effect: string(g.Effect), Actions: g.Actions, From: g.From, Until: g.Until,
+	v := api.Grant{ID: g.ID, Effect: string(g.Effect), From: g.From, Until: g.Until,
 		Created: g.Created}
+	for _, action := range g.Actions {
+		v.Actions = append(v.Actions, action.String())
+	}
 	switch g.SubjectKind {
 	case access.SubjectPerson:
 		v.Person = personRef(p, g.Subject)
@@ -204,6 +233,11 @@ func viewGrant(p *access.Policy, g access.Grant) api.Grant {
 		v.Group = groupRef(p, g.Subject)
 	case access.SubjectDevice:
 		v.Device = deviceRef(p, g.Subject)
+	case access.SubjectIntegration:
+		v.Integration = api.Ref{ID: g.Subject, Name: p.Integrations[g.Subject].Name}
+	}
+	if v.Code = !g.Code.IsZero(); g.CodeOf != "" {
+		v.CodeOf = personRef(p, g.CodeOf)
 	}
 	if g.Target != "" {
 		v.Target = targetRef(p, g.Target)

@@ -45,7 +45,7 @@ func (a *server) addPersonRoutes() {
 }
 
 func viewPerson(p *access.Policy, r access.Person) api.Person {
-	v := api.Person{ID: r.ID, Name: r.Name, Suspended: r.Suspended, Created: r.Created}
+	v := api.Person{ID: r.ID, Name: r.Name, Suspended: r.Suspended, PIN: hasPIN(p, r.ID), Created: r.Created}
 	for _, c := range p.Credentials {
 		if c.Person == r.ID && c.Status == access.CardActive {
 			v.Cards++
@@ -74,6 +74,8 @@ func viewPersons(p *access.Policy) func(*access.Policy, access.Person) api.Perso
 	}
 	return func(_ *access.Policy, r access.Person) api.Person {
 		return api.Person{ID: r.ID, Name: r.Name, Suspended: r.Suspended, Cards: cards[r.ID],
-			Groups: groups[r.ID], Created: r.Created}
+			PIN: hasPIN(p, r.ID), Groups: groups[r.ID], Created: r.Created}
 	}
 }
+
+func hasPIN(p *access.Policy, person access.ID) bool { _, ok := p.PINs[person]; return ok }

@@ -1,11 +1,7 @@
 package admin
 
 import (
-	"cmp"
 	"context"
-	"encoding/base64"
-	"fmt"
-	"slices"
 	"strings"
 
 	"latchkey/gateway/access"
@@ -117,67 +113,26 @@ type catalog[R access.Record, V any] struct {
 	text func(V) []string // texts that a search looks at; nil: only the key
 }
 
-// entry is what can be listed.
-type entry[V any] struct {
-	key    string
-	view   V
-	record access.Record // that is shown, if it is one
-}
-
 // listRecords answers with the records that are asked for.
 func listRecords[K comparable, R access.Record, V any](a *server, p *access.Policy, records map[K]R,
 	c catalog[R, V], in api.ListQuery) (api.List[V], error) {
-	entries := make([]entry[V], 0, len(records))
+	entries := make([]route.Entry[V], 0, len(records))
 	for _, r := range records {
 		v := c.draw(p, r)
-		entries = append(entries, entry[V]{c.key(v), v, r})
+		entries = append(entries, route.Entry[V]{Key: c.key(v), View: v, Record: r})
 	}
-	entries, next, err := selectEntries(entries, c.text, in)
+	entries, next, err := route.SelectEntries(entries, c.text, in)
 	if err != nil {
 		return api.List[V]{}, err
 	}
 	out := api.List[V]{Items: make([]V, 0, len(entries)), Next: next}
 	for _, e := range entries {
-		if err := a.tag(&e.view, e.record); err != nil {
+		if err := a.tag(&e.View, e.Record); err != nil {
 			return api.List[V]{}, err
 		}
-		out.Items = append(out.Items, e.view)
+		out.Items = append(out.Items, e.View)
 	}
 	return out, nil
-}
-
-// selectEntries returns the entries that a query asks for, sorted by key.
-func selectEntries[V any](entries []entry[V], text func(V) []string,
-	in api.ListQuery) (kept []entry[V], next string, err error) {
-	if in.Q != "" {
-		q := strings.ToLower(in.Q)
-		entries = slices.DeleteFunc(entries, func(e entry[V]) bool {
-			texts := []string{e.key}
-			if text != nil {
-				texts = text(e.view)
-			}
-			return !slices.ContainsFunc(texts,
-				func(s string) bool { return strings.Contains(strings.ToLower(s), q) })
-		})
-	}
-	slices.SortFunc(entries, func(x, y entry[V]) int { return strings.Compare(x.key, y.key) })
-	if in.After != "" {
-		last, err := base64.RawURLEncoding.DecodeString(in.After)
-		if err != nil {
-			return nil, "", fmt.Errorf("after: %w: want what an answer gave as next", access.ErrInvalid)
-		}
-		n, found := slices.BinarySearchFunc(entries, string(last),
-			func(e entry[V], key string) int { return strings.Compare(e.key, key) })
-		if found {
-			n++
-		}
-		entries = entries[n:]
-	}
-	if n := cmp.Or(in.Limit, len(entries)); n < len(entries) {
-		entries = entries[:n]
-		next = base64.RawURLEncoding.EncodeToString([]byte(entries[n-1].key))
-	}
-	return entries, next, nil
 }
 
 // notNil returns a list that is [] in JSON if it is empty.

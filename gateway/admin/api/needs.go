@@ -17,8 +17,9 @@ var (
 	toUnlock  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeDoors, Fresh: account.Second}
 	toSecure  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeManage} // shuts every door
 	toManage  = account.Need{Role: accounts.RoleAdmin, Scope: accounts.ScopeManage, Fresh: account.Confirmed}
-	toGovern  = account.Need{Role: accounts.RoleOwner, Fresh: account.Confirmed} // changes others' accounts
-	toReview  = account.Need{Role: accounts.RoleOwner}                           // reads others' accounts
+	toInspect = account.Need{Role: accounts.RoleAdmin, Scope: accounts.ScopeManage} // reads how other servers are reached
+	toGovern  = account.Need{Role: accounts.RoleOwner, Fresh: account.Confirmed}    // changes others' accounts
+	toReview  = account.Need{Role: accounts.RoleOwner}                              // reads others' accounts
 	ownOrAll  = account.Need{Role: accounts.RoleOwner, Own: true}
 	ownOnly   = account.Need{Own: true}
 	ownAgain  = account.Need{Own: true, Fresh: account.Confirmed}

@@ -14,6 +14,7 @@ type Person struct {
 	Suspended bool      `json:"suspended,omitempty"`
 	Cards     int       `json:"cards" doc:"how many active cards they have"`
 	Groups    []Ref     `json:"groups,omitempty"`
+	PIN       bool      `json:"pin,omitempty" doc:"they have a PIN"`
 	Created   time.Time `json:"created"`
 	Tagged
 }

@@ -1,0 +1,166 @@
+package admin_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
+)
+
+func TestSinks(t *testing.T) {
+	s := newSite(t)
+	var made api.Sink
+	s.must("POST", "/v1/sinks", `{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example/in"},
+		"only":["decision","receipt"]}`, &made)
+	head, _ := s.store.Head()
+	if !strings.HasPrefix(made.Secret, "whsec_") || made.Secrets != 1 || made.From != head || made.Paused != "" {
+		t.Errorf("got %+v, want a secret, shown once, and only events after event %d", made, head-1)
+	}
+	var shown api.Sink
+	s.must("GET", "/v1/sinks/log", "", &shown)
+	if shown.Secret != "" || shown.URL != "https://hooks.example/in" || len(shown.Only) != 2 {
+		t.Errorf("got %+v, want it without its secret", shown)
+	}
+	first := made.Secret
+	s.must("PATCH", "/v1/sinks/log", `{"secret":"new"}`, &made)
+	if made.Secret == "" || made.Secret == first || made.Secrets != 2 {
+		t.Errorf("got %+v, want a second secret", made)
+	}
+	made = api.Sink{}
+	s.must("PATCH", "/v1/sinks/log", `{"dropSecret":true,"paused":true}`, &made)
+	if made.Secret != "" || made.Secrets != 1 || !strings.HasPrefix(made.Paused, "paused by ") {
+		t.Errorf("got %+v, want one secret, and paused", made)
+	}
+	s.must("PATCH", "/v1/sinks/log", `{"paused":false}`, &made)
+	made = api.Sink{}
+	s.must("POST", "/v1/sinks", `{"name":"queue","protocol":"amqp10","endpoint":{"url":"amqps://broker.example",
+		"user":"latchkey","password":"canary"},"place":"/queues/doors","from":"start"}`, &made)
+	if made.From != 1 || made.Secret != "" || made.User != "latchkey" {
+		t.Errorf("got %+v, want it to begin at event 1", made)
+	}
+	if _, text := s.do("GET", "/v1/sinks", ""); strings.Contains(text, "canary") || strings.Contains(text, first) {
+		t.Errorf("a secret is in the list: %s", text)
+	}
+	for body, want := range map[string]string{
+		`{"name":"x","protocol":"webhook","endpoint":{"url":"http://hooks.example"}}`:                       "not encrypted",
+		`{"name":"x","protocol":"webhook","endpoint":{"url":"https://u:p@hooks.example"}}`:                  "give them apart",
+		`{"name":"x","protocol":"webhook","endpoint":{"url":"amqps://hooks.example"}}`:                      "want https",
+		`{"name":"x","protocol":"smoke","endpoint":{"url":"https://hooks.example"}}`:                        "protocol",
+		`{"name":"x","protocol":"webhook","secret":"short","endpoint":{"url":"https://hooks.example"}}`:     "whsec_",
+		`{"name":"x","protocol":"webhook","from":"soon","endpoint":{"url":"https://hooks.example"}}`:        "want now, start",
+		`{"name":"x","protocol":"webhook","only":["weather"],"endpoint":{"url":"https://hooks.example"}}`:   "expected value",
+		`{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example"}}`:                    "taken",
+		`{"name":"x","protocol":"mqtt","declare":true,"endpoint":{"url":"mqtts://hooks.example"}}`:          "declared",
+		`{"name":"x","protocol":"webhook","endpoint":{"url":"https://hooks.example","cert":"x","key":"y"}}`: "belong together",
+	} {
+		if status, text := s.do("POST", "/v1/sinks", body); status < 400 || status > 499 || !strings.Contains(text, want) {
+			t.Errorf("%s: got %d %s, want a hint at %q", body, status, text, want)
+		}
+	}
+	for _, call := range []string{"/v1/sinks/log/test", "/v1/sinks/log/dead/1/retry"} {
+		if status, text := s.do("POST", call, ""); status != 503 || !strings.Contains(text, "latchkey serve") {
+			t.Errorf("%s without a gateway: got %d %s", call, status, text)
+		}
+	}
+}
+
+func TestDeadLettersAreListed(t *testing.T) {
+	s := newSite(t)
+	var made api.Sink
+	s.must("POST", "/v1/sinks", `{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example"}}`, &made)
+	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	err := s.store.MoveSinkCursor(t.Context(), made.ID, audit.SinkCursor{Epoch: 1, Seq: 9},
+		audit.DeadLetter{Seq: 7, Why: "HTTP 413", Tries: 2, At: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got api.List[api.DeadLetter]
+	s.must("GET", "/v1/sinks/log/dead", "", &got)
+	if len(got.Items) != 1 || got.Items[0] != (api.DeadLetter{Seq: 7, Why: "HTTP 413", Tries: 2, At: at}) {
+		t.Errorf("got %+v", got)
+	}
+	s.must("DELETE", "/v1/sinks/log", "", nil)
+	if _, ok := sinks.Kind.ByName(s.store.Snapshot(), "log"); ok {
+		t.Error("it is still there")
+	}
+	if status, _ := s.do("GET", "/v1/sinks/log/dead", ""); status != 404 {
+		t.Errorf("without the sink: got %d, want 404", status)
+	}
+}
+
+func TestIntegrationsAndTheirCodes(t *testing.T) {
+	s := newSite(t)
+	s.must("POST", "/v1/targets", `{"name":"front-door","kind":"door"}`, nil)
+	s.must("POST", "/v1/targets", `{"name":"desk","kind":"lamp"}`, nil)
+	var home api.Integration
+	s.must("POST", "/v1/integrations", `{"name":"home","protocol":"mqtt","endpoint":{"url":"mqtts://broker.example",
+		"user":"latchkey","password":"canary"}}`, &home)
+	if home.Base != "latchkey" || home.Prefix != "homeassistant" || home.Grants != 0 {
+		t.Errorf("got %+v", home)
+	}
+	s.must("POST", "/v1/persons", `{"name":"carol"}`, nil)
+	for body, want := range map[string]string{
+		`{"integration":"home","target":"front-door"}`:                                                       "unlock, lock or both",
+		`{"integration":"home","target":"front-door","actions":["unlock"]}`:                                  "ask for a code",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"2718"}`:                    "6 to 12 digits",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"123456"}`:                  "choose another",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828","codeOf":"carol"}`: "has no PIN",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828","noCode":true}`:    "one of the two",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"codeOf":"carol"}`:                 "has no PIN",
+		`{"person":"carol","target":"front-door","code":"271828"}`:                                           "integration",
+		`{"integration":"home","person":"carol","target":"front-door","actions":["unlock"],"code":"271828"}`: "exactly one",
+		`{"integration":"away","target":"front-door","actions":["unlock"],"code":"271828"}`:                  "not found",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828","effect":"deny"}`:  "allows",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"27182８","effect":"allow"}`: "digits",
+	} {
+		if status, text := s.do("POST", "/v1/grants", body); status < 400 || status > 499 ||
+			!strings.Contains(text, want) || strings.Contains(text, "271828") {
+			t.Errorf("%s: got %d %s, want a hint at %q", body, status, text, want)
+		}
+	}
+	var g api.Grant
+	s.must("POST", "/v1/grants", `{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828"}`, &g)
+	if g.Integration.Name != "home" || !g.Code || g.CodeOf.ID != "" {
+		t.Errorf("got %+v", g)
+	}
+	if status, text := s.do("POST", "/v1/grants",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"314159"}`); status != 409 {
+		t.Errorf("a second code: got %d %s, want 409", status, text)
+	}
+	s.must("PUT", "/v1/persons/carol/pin", `{"code":"314159"}`, nil)
+	var carol api.Person
+	if s.must("GET", "/v1/persons/carol", "", &carol); !carol.PIN {
+		t.Error("carol has no PIN")
+	}
+	s.must("POST", "/v1/grants", `{"integration":"home","target":"desk"}`, nil)
+	if s.must("GET", "/v1/integrations/home", "", &home); home.Grants != 2 {
+		t.Errorf("got %d grants, want 2", home.Grants)
+	}
+	var why api.Explanation
+	s.must("POST", "/v1/explain", `{"integration":"home","target":"front-door"}`, &why)
+	if !why.Decision.Granted || len(why.Notes) == 0 {
+		t.Errorf("got %+v, want what the right code would get, and a note", why)
+	}
+	s.must("PATCH", "/v1/integrations/home", `{"paused":true}`, nil)
+	s.must("POST", "/v1/explain", `{"integration":"home","target":"desk"}`, &why)
+	if why.Decision.Granted || why.Decision.Reason != access.ReasonIntegrationPaused {
+		t.Errorf("got %+v, want it paused", why.Decision)
+	}
+	s.must("DELETE", "/v1/persons/carol/pin", "", nil)
+	if status, _ := s.do("DELETE", "/v1/persons/carol/pin", ""); status != 404 {
+		t.Errorf("no PIN: got %d, want 404", status)
+	}
+	for _, path := range []string{"/v1/integrations", "/v1/grants", "/v1/persons", "/v1/events"} {
+		if _, text := s.do("GET", path, ""); strings.Contains(text, "canary") || strings.Contains(text, "argon2id") {
+			t.Errorf("%s: a secret is in %s", path, text)
+		}
+	}
+	s.must("DELETE", "/v1/integrations/home", "", nil)
+	if n := len(s.store.Snapshot().Grants); n != 0 {
+		t.Errorf("%d grants are left", n)
+	}
+}
