@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -104,9 +105,10 @@ func TestFollowsThePolicy(t *testing.T) {
 
 	r.Paused = "the server is being repaired"
 	s.put(r)
+	s.status("paused", func(st Status) bool { return st.State == Paused })
 	s.note(audit.EventStart, 10)
-	st := s.status("paused", func(st Status) bool { return st.State == Paused })
-	if st.Why != r.Paused || st.Lag < 10 || st.Age <= 0 {
+	st := s.status("behind", func(st Status) bool { return st.Lag >= 10 })
+	if st.Why != r.Paused || st.State != Paused || st.Age <= 0 {
 		t.Errorf("got %+v", st)
 	}
 	r.Paused = ""
@@ -243,6 +245,38 @@ func TestRevokedRights(t *testing.T) {
 		return all[len(all)-1].ID == s.id(s.head())
 	})
 	checkComplete(t, c.all(), 1, s.head(), 4*maxBatch)
+}
+
+// A sink that cannot be paused fails, and tries again. When the gateway ends meanwhile, that is no
+// failure of the sink.
+func TestPauseThatIsNotWritten(t *testing.T) {
+	s, c := newSite(t), startReceiver(t)
+	c.answers(func(*http.Request, []taken) int { return http.StatusUnauthorized })
+	asked := make(chan struct{}, 1)
+	apply := s.apply
+	s.apply = func(ctx context.Context, _ string, _ ...access.Change) (uint64, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	s.put(c.sink("home"))
+	s.run()
+	<-asked
+	s.stop()
+	if got := s.events(audit.EventSink); len(got) != 0 {
+		t.Errorf("got %+v, want no event", got)
+	}
+	s.apply = func(context.Context, string, ...access.Change) (uint64, error) {
+		return 0, errors.New("no space")
+	}
+	s.run()
+	s.status("failing", func(st Status) bool { return st.State == Failing && st.Failed[Halted] > 2 })
+	s.apply = apply
+	s.run()
+	s.status("paused", func(st Status) bool { return st.State == Paused })
+	if got := s.events(audit.EventSink); len(got) != 1 {
+		t.Errorf("got %+v, want one event", got)
+	}
 }
 
 // A time of failure makes two events, at its beginning and at its end, however often it fails, and

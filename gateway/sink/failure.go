@@ -66,12 +66,12 @@ func (w *worker) backOff(ctx context.Context, err error) {
 // noteFailure begins a time of failure, with one event. It ends when nothing has failed for a
 // while: see tend.
 func (w *worker) noteFailure(why string) {
-	w.failed, w.took = time.Now(), false
+	w.failedAt, w.took = time.Now(), false
 	if !w.cursor.Failing.IsZero() {
 		return
 	}
 	// The cursor first: a process that dies again and again makes one event.
-	w.cursor.Failing, w.moved = w.failed.UTC(), true
+	w.cursor.Failing, w.moved = w.failedAt.UTC(), true
 	w.store()
 	w.state.update(func() { w.state.cursor = w.cursor })
 	w.e.cfg.Log.Error("sink fails", "sink", w.sink.Name, "reason", why)

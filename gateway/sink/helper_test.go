@@ -52,6 +52,7 @@ type site struct {
 	open  sync.RWMutex // held for writing while the store is opened again
 	times times
 	stop  func() // ends the engine, if it runs
+	apply func(ctx context.Context, actor string, changes ...access.Change) (uint64, error)
 
 	engine *Engine
 }
@@ -60,6 +61,9 @@ func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), store: &keeper{}, times: quick, stop: func() {}}
 	s.store.open(t, s.dir)
+	s.apply = func(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
+		return s.store.Apply(ctx, actor, changes...)
+	}
 	t.Cleanup(func() {
 		s.stop()
 		s.store.close(t)
@@ -72,7 +76,7 @@ func (s *site) run() {
 	s.t.Helper()
 	s.stop()
 	s.engine = New(Config{Store: s.store, Feed: feed.New(s.store, slog.New(slog.DiscardHandler)),
-		Policy: s.store.Snapshot, Apply: s.store.Apply, times: s.times,
+		Policy: s.store.Snapshot, Apply: s.apply, times: s.times,
 		Source:    func() cloudevent.Source { return cloudevent.Source{Site: s.store.SiteID(), Epoch: 1} },
 		Protocols: map[sinks.Protocol]Protocol{sinks.Webhook: webhook.New}})
 	ctx, cancel := context.WithCancel(context.Background())

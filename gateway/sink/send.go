@@ -112,7 +112,7 @@ func (w *worker) send(ctx context.Context, b batch) bool {
 			if m.Kind != string(audit.EventSink) { // else an event about a sink would make another
 				w.noteFailure(fmt.Sprintf("event %d refused: %s", m.Seq, refusal.Why))
 			}
-			b.messages, b.hashes = b.messages[1:], b.hashes[1:]
+			b.messages, b.hashes, w.failures = b.messages[1:], b.hashes[1:], 0
 		default:
 			w.backOff(ctx, err)
 		}
@@ -191,6 +191,9 @@ func (w *worker) pause(ctx context.Context, why string) bool {
 	apply, cancel := context.WithTimeout(ctx, storeWithin)
 	defer cancel()
 	_, err = w.e.cfg.Apply(apply, actor, access.Change{Put: r})
+	if ctx.Err() != nil {
+		return true // stopped; the change may be written or not
+	}
 	if err != nil && !errors.Is(err, edit.ErrNotDurable) {
 		w.e.cfg.Log.Error("sink not paused", "sink", w.sink.Name, "reason", why, "err", err)
 		w.backOff(ctx, errors.New(why))

@@ -31,14 +31,14 @@ type worker struct {
 
 	tries    int       // to send the first message of the batch
 	failures int       // in a row
-	failed   time.Time // when it last failed, or when the worker began
+	failedAt time.Time // when it last failed, or when the worker began
 	took     bool      // the server has taken something since
 }
 
 func (e *Engine) startWorker(ctx context.Context, r sinks.Sink, st *state, moved bool) *worker {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &worker{e: e, sink: r, from: e.cfg.Source(), state: st, cancel: cancel, ended: make(chan struct{}),
-		failed: time.Now()}
+		failedAt: time.Now()}
 	go func() {
 		defer cancel()
 		w.run(ctx, moved)
@@ -200,7 +200,7 @@ func (w *worker) tend() (due time.Time) {
 	if w.cursor.Failing.IsZero() || !w.took {
 		return due
 	}
-	over := w.failed.Add(times.quiet)
+	over := w.failedAt.Add(times.quiet)
 	if over.After(now) {
 		if due.IsZero() || over.Before(due) {
 			due = over
