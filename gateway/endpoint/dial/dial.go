@@ -35,7 +35,7 @@ func Dialer(e endpoint.Endpoint) *net.Dialer {
 			if err != nil {
 				return fmt.Errorf("%w: %s is not an IP address", ErrAddress, address)
 			}
-			return checkAddress(e, ap.Addr().Unmap())
+			return checkAddress(e, unwrap(ap.Addr()))
 		}}
 }
 
@@ -44,13 +44,10 @@ var shared = netip.MustParsePrefix("100.64.0.0/10")
 
 var broadcast = netip.MustParseAddr("255.255.255.255")
 
-// metadata is where clouds answer a machine's questions about its own secrets.
-var metadata = netip.MustParseAddr("169.254.169.254")
-
 func checkAddress(e endpoint.Endpoint, addr netip.Addr) error {
 	private := addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || shared.Contains(addr)
 	switch {
-	case addr.IsUnspecified() || addr.IsMulticast() || addr == metadata || addr == broadcast:
+	case addr.IsUnspecified() || addr.IsMulticast() || slices.Contains(metadata, addr) || addr == broadcast:
 		return fmt.Errorf("%w: nothing is sent to %v", ErrAddress, addr)
 	case !e.Secure() && !addr.IsLoopback():
 		return fmt.Errorf("%w: %v is not this machine, and the connection is not encrypted", ErrAddress, addr)
