@@ -101,8 +101,8 @@ func Open(ctx context.Context, e endpoint.Endpoint, next ...string) (net.Conn, e
 
 // refusals are the alerts of a server that does not want our certificate (RFC 8446 §6.2): bad,
 // unsupported, revoked, expired and unknown certificate, unknown CA, access denied, certificate
-// required.
-var refusals = []tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116}
+// required; and handshake failure, which TLS 1.2 has for a missing one (RFC 5246 §7.4.6).
+var refusals = []tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116, 40}
 
 // IsCertificate tells whether err says that a certificate does not fit: the server's for us, or
 // ours for the server. A later try fails too, unless somebody changes something.
