@@ -25,8 +25,8 @@ GO      ?= go
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
-PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs
-PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4
+PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs mosquitto mosquitto-clients
+PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4 mosquitto mosquitto_pub mosquitto_sub
 HEADERS  := coap3/coap.h mbedtls/ssl.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
 NODE := gateway/console/webtest gateway/admin/lint # folders with programs of Node.js, for tests
@@ -65,6 +65,14 @@ check:
 vulncheck:
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
+# Debian starts servers such as mosquitto and nginx as it installs them, unless policy-rc.d says no: where there is none, one says so for
+# that time. Tests and benchmarks start their own, which end with them.
+POLICY := /usr/sbin/policy-rc.d
+INSTALL = if [ ! -e $(POLICY) ]; then \
+			trap 'rm -f $(POLICY)' EXIT; printf '\#!/bin/sh\nexit 101\n' >$(POLICY) && chmod 755 $(POLICY) || exit 1; \
+		fi; \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
+
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
 deps: $(NODE:%=%/node_modules/.package-lock.json)
 	@PATH="$$PATH:/usr/sbin"; missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
@@ -73,7 +81,7 @@ deps: $(NODE:%=%/node_modules/.package-lock.json)
 	echo "missing:$$missing"; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		echo "installing $(PACKAGES)"; \
-		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES) >/dev/null; \
+		$(INSTALL) $(PACKAGES) >/dev/null; \
 	else \
 		echo "install them first: sudo apt-get install $(PACKAGES)"; exit 1; \
 	fi
@@ -85,9 +93,7 @@ deps: $(NODE:%=%/node_modules/.package-lock.json)
 		{ echo "install it first: sudo apt-get install npm"; exit 1; }
 	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --silent
 
-# The same for the systems that the benchmarks are beside. Debian starts mosquitto and nginx as it installs them, unless policy-rc.d says no:
-# where there is none, one says so for that time. The benchmarks start their own, which end with them.
-POLICY := /usr/sbin/policy-rc.d
+# The same for the systems that the benchmarks are beside.
 bench-deps:
 	@PATH="$$PATH:/usr/sbin"; missing=; for p in $(BENCH_PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	for h in mosquitto.h stdio.h; do [ -e /usr/include/$$h ] || missing="$$missing $$h"; done; \
@@ -95,10 +101,7 @@ bench-deps:
 	echo "missing:$$missing"; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		echo "installing $(BENCH_PACKAGES)"; \
-		if [ ! -e $(POLICY) ]; then \
-			trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod 755 $(POLICY) || exit 1; \
-		fi; \
-		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(BENCH_PACKAGES) >/dev/null; \
+		$(INSTALL) $(BENCH_PACKAGES) >/dev/null; \
 	else \
 		echo "install them first: sudo apt-get install $(BENCH_PACKAGES)"; exit 1; \
 	fi
