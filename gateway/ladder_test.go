@@ -42,6 +42,7 @@ var ladder = map[string]float64{
 	"gateway/sink/sender":      2,
 	"gateway/sink/webhook":     2.5,
 	"gateway/sink":             5,
+	"gateway/mqtt":             2,
 	"gateway/door":             2,
 	"gateway/certificate":      2,
 	"gateway/store/seal":       0,
@@ -94,6 +95,8 @@ var ladder = map[string]float64{
 
 	"gateway/calendar/calendartest": 11, // above the programs, so that only tests may import them
 	"gateway/e2e":                   11,
+	"gateway/endpoint/badnet":       11,
+	"gateway/mqtt/mosquitto":        11,
 	"gateway/faultdisk":             11,
 	"gateway/console/webtest":       11,
 }
@@ -123,6 +126,8 @@ var alone = map[string][]string{
 	"github.com/alexedwards/scs":       {"gateway/account"},
 	"github.com/alexedwards/argon2id":  {"gateway/account"},
 	"github.com/pquerna/otp":           {"gateway/account", "gateway/admin_test", "gateway/console_test"},
+
+	"github.com/eclipse/paho.golang": {"gateway/mqtt"},
 
 	"github.com/elastic/go-seccomp-bpf": {"gateway/website/confine", "gateway/website_test"},
 	"github.com/landlock-lsm":           {"gateway/website/confine"},
