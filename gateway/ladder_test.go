@@ -43,6 +43,7 @@ var ladder = map[string]float64{
 	"gateway/sink/webhook":     2.5,
 	"gateway/sink":             5,
 	"gateway/mqtt":             2,
+	"gateway/sink/mqttout":     2.5,
 	"gateway/door":             2,
 	"gateway/certificate":      2,
 	"gateway/store/seal":       0,
@@ -96,7 +97,9 @@ var ladder = map[string]float64{
 	"gateway/calendar/calendartest": 11, // above the programs, so that only tests may import them
 	"gateway/e2e":                   11,
 	"gateway/endpoint/badnet":       11,
-	"gateway/mqtt/mosquitto":        11,
+	"gateway/endpoint/testca":       11,
+	"gateway/sink/sinktest":         11,
+	"gateway/mqtt/mosquitto":        11.5,
 	"gateway/faultdisk":             11,
 	"gateway/console/webtest":       11,
 }

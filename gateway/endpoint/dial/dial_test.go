@@ -1,39 +1,27 @@
 package dial
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"testing"
-	"time"
 
 	"latchkey/gateway/endpoint"
+	"latchkey/gateway/endpoint/testca"
 )
 
 // startTLS starts a server on loopback that closes each connection after the handshake, and returns
-// its address and its certificate, which signs itself.
+// its address and the certificate of its authority.
 func startTLS(t *testing.T, change func(*tls.Config)) (addr, ca string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority := testca.New(t)
+	cert, key := authority.Issue(t, "server")
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "server"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
-		BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	c := &tls.Config{Certificates: []tls.Certificate{pair}}
 	change(c)
 	l, err := tls.Listen("tcp", "127.0.0.1:0", c)
 	if err != nil {
@@ -52,7 +40,7 @@ func startTLS(t *testing.T, change func(*tls.Config)) (addr, ca string) {
 		}
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String(), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return l.Addr().String(), authority.PEM
 }
 
 // readOnce opens a connection and reads from it until it ends.

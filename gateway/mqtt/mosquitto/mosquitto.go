@@ -13,10 +13,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"latchkey/gateway/endpoint"
+	"latchkey/gateway/endpoint/testca"
 	"latchkey/keys"
 )
 
@@ -31,6 +33,8 @@ type Options struct {
 	Users map[string]string
 	// ACL is the text of mosquitto's acl_file. Empty: each user may do everything.
 	ACL string
+	// Persistent makes the broker keep sessions and messages when it is stopped.
+	Persistent bool
 	// Lines are added to the configuration, such as "message_size_limit 1000".
 	Lines string
 }
@@ -41,7 +45,7 @@ type Broker struct {
 	t    testing.TB
 	dir  string
 	port int
-	ca   *authority
+	ca   *testca.Authority
 
 	mu      sync.Mutex
 	process *exec.Cmd     // guarded by mu; nil while it is stopped
@@ -58,9 +62,9 @@ func Start(t testing.TB, o Options) *Broker {
 		t.Fatal(err)
 	}
 	if o.TLS {
-		b.ca = newAuthority(t)
-		b.write("ca.pem", b.ca.pem)
-		cert, key := b.ca.issue(t, "broker")
+		b.ca = testca.New(t)
+		b.write("ca.pem", b.ca.PEM)
+		cert, key := b.ca.Issue(t, "broker")
 		b.write("cert.pem", cert)
 		b.write("key.pem", key)
 	}
@@ -82,8 +86,9 @@ func Start(t testing.TB, o Options) *Broker {
 }
 
 func (b *Broker) configuration() string {
-	lines := []string{"user root", "persistence false", "set_tcp_nodelay true", "log_dest stderr",
-		"log_type error", "log_type warning", "log_type notice",
+	lines := []string{"user root", "set_tcp_nodelay true", "max_queued_messages 0",
+		"persistence " + strconv.FormatBool(b.Persistent), "persistence_location " + b.dir + "/", "log_dest stderr", "log_type error",
+		"log_type warning", "log_type notice",
 		fmt.Sprintf("listener %d 127.0.0.1", b.port)}
 	anybody := !b.TLS && len(b.Users) == 0
 	lines = append(lines, "allow_anonymous "+strconv.FormatBool(anybody))
@@ -153,12 +158,16 @@ func (b *Broker) Restart() {
 	}
 }
 
-// Stop stops the broker, as a machine that is switched off does: without a farewell.
+// Stop stops the broker, without a farewell unless it is persistent.
 func (b *Broker) Stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.process != nil {
-		b.process.Process.Kill()
+		if b.Persistent {
+			b.process.Process.Signal(syscall.SIGTERM)
+		} else {
+			b.process.Process.Kill()
+		}
 		<-b.ended
 		b.process = nil
 	}
@@ -188,8 +197,8 @@ func (b *Broker) EndpointAt(addr, user string) endpoint.Endpoint {
 	b.t.Helper()
 	e := endpoint.Endpoint{URL: b.scheme() + addr, Private: true}
 	if b.TLS {
-		cert, key := b.ca.issue(b.t, user)
-		e.CA, e.Cert, e.Key = b.ca.pem, cert, keys.Hide(key)
+		cert, key := b.ca.Issue(b.t, user)
+		e.CA, e.Cert, e.Key = b.ca.PEM, cert, keys.Hide(key)
 		return e
 	}
 	if password, ok := b.Users[user]; ok {
@@ -202,8 +211,8 @@ func (b *Broker) EndpointAt(addr, user string) endpoint.Endpoint {
 func (b *Broker) arguments(user string) []string {
 	args := []string{"-h", "127.0.0.1", "-p", strconv.Itoa(b.port), "-V", "5", "-q", "1"}
 	if b.TLS {
-		cert, key := b.ca.issue(b.t, user)
-		name := user + "-" + strconv.FormatUint(serial.Add(1), 10)
+		cert, key := b.ca.Issue(b.t, user)
+		name := fmt.Sprintf("%s-%d", user, time.Now().UnixNano())
 		b.write(name+".pem", cert)
 		b.write(name+".key", key)
 		return append(args, "--cafile", b.path("ca.pem"), "--cert", b.path(name+".pem"), "--key", b.path(name+".key"))
@@ -225,30 +234,36 @@ func (b *Broker) Publish(user, topic, payload string, more ...string) string {
 type Subscription struct {
 	t     testing.TB
 	ready chan struct{}
-	lines chan string
-	ended chan struct{}
-	rest  []byte // of a line; only Write uses it
+	more  chan struct{} // holds one token if there are lines that Next has not seen
+	rest  []byte        // of a line; only Write uses it
+
+	mu    sync.Mutex
+	lines []string // guarded by mu
 }
 
 // Subscribe reads the topic filters as a user, with mosquitto_sub, until the test ends. It returns
 // when the subscriptions hold. format is that of mosquitto_sub: "%t %p" is topic and payload. A
 // line that begins with "Client " or "Subscribed " is taken for the program's own.
+//
+// If the broker is persistent, it keeps what comes while it or the program is away.
 func (b *Broker) Subscribe(user, format string, topics ...string) *Subscription {
 	b.t.Helper()
 	// Without stdbuf, lines come in blocks of 4 KB.
 	args := append([]string{"-oL", find(b.t, "mosquitto_sub")}, b.arguments(user)...)
 	args = append(args, "-F", format, "-d")
+	if b.Persistent {
+		args = append(args, "-c", "-x", "3600", "-i", fmt.Sprintf("reader-%d", time.Now().UnixNano()))
+	}
 	for _, topic := range topics {
 		args = append(args, "-t", topic)
 	}
-	s := &Subscription{t: b.t, ready: make(chan struct{}, 1), lines: make(chan string, 1<<16),
-		ended: make(chan struct{})}
+	s := &Subscription{t: b.t, ready: make(chan struct{}, 1), more: make(chan struct{}, 1)}
 	cmd := exec.Command(find(b.t, "stdbuf"), args...)
 	cmd.Stdout, cmd.Stderr = s, s
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { cmd.Process.Kill(); close(s.ended); cmd.Wait() })
+	b.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	select {
 	case <-s.ready:
 	case <-time.After(within):
@@ -268,29 +283,41 @@ func (s *Subscription) Write(p []byte) (int, error) {
 		s.rest = rest
 		switch text := string(line); {
 		case strings.HasPrefix(text, "Subscribed ("):
-			select {
-			case s.ready <- struct{}{}:
-			default:
-			}
+			signal(s.ready)
 		case strings.HasPrefix(text, "Client "), strings.HasPrefix(text, "Subscribed "):
 		default:
-			select {
-			case s.lines <- text:
-			case <-s.ended:
-			}
+			s.mu.Lock()
+			s.lines = append(s.lines, text)
+			s.mu.Unlock()
+			signal(s.more)
 		}
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
 // Next returns the next message, and fails the test if none comes.
 func (s *Subscription) Next() string {
 	s.t.Helper()
-	select {
-	case line := <-s.lines:
-		return line
-	case <-time.After(within):
-		s.t.Fatal("no message came")
-		return ""
+	for late := time.After(within); ; {
+		s.mu.Lock()
+		if len(s.lines) > 0 {
+			line := s.lines[0]
+			s.lines = s.lines[1:]
+			s.mu.Unlock()
+			return line
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.more:
+		case <-late:
+			s.t.Fatal("no message came")
+		}
 	}
 }
 

@@ -1,4 +1,5 @@
-package mosquitto
+// Package testca signs certificates for servers and clients on loopback. It is for tests only.
+package testca
 
 import (
 	"crypto/ecdsa"
@@ -14,35 +15,38 @@ import (
 	"time"
 )
 
-// authority signs the certificates of a broker and its users.
-type authority struct {
+// Authority signs certificates.
+type Authority struct {
+	PEM  string // its own certificate
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
-	pem  string
 }
 
-var serial atomic.Uint64
+var serial atomic.Int64
 
-func newAuthority(t testing.TB) *authority {
-	a := &authority{}
-	a.pem, _ = a.issue(t, "authority")
+// New returns an authority.
+func New(t testing.TB) *Authority {
+	t.Helper()
+	a := &Authority{}
+	a.PEM, _ = a.Issue(t, "authority")
 	return a
 }
 
-// issue returns the certificate of a name, and its key. The first one signs itself, and the others.
-func (a *authority) issue(t testing.TB, name string) (cert, key string) {
+// Issue returns a certificate with this common name, for servers on loopback and for clients, and
+// its key, both as PEM.
+func (a *Authority) Issue(t testing.TB, name string) (cert, key string) {
 	t.Helper()
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: new(big.Int).SetUint64(serial.Add(1)),
-		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial.Add(1)), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}
 	parent, signer := a.cert, a.key
-	if parent == nil {
+	if parent == nil { // the first one is the authority's own
 		template.IsCA, template.BasicConstraintsValid = true, true
 		template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageCertSign, nil
 		parent, signer = template, own

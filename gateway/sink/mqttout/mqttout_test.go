@@ -1,0 +1,188 @@
+package mqttout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"latchkey/gateway/endpoint/badnet"
+	"latchkey/gateway/mqtt/mosquitto"
+	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
+	"latchkey/keys"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const acl = `user latchkey
+topic write latchkey/+/event/#
+user reader
+topic read latchkey/#
+`
+
+func newSender(t *testing.T, s *Sender) *Sender {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// feed sends n events through cuts, delays, silence and restarts of the broker, and checks what a
+// client with a lasting session receives.
+func feed(t *testing.T, n int) {
+	b := mosquitto.Start(t, mosquitto.Options{TLS: true, ACL: acl, Persistent: true})
+	proxy := badnet.Start(t, b.Addr())
+	reader := b.Subscribe("reader", "%t %p", "latchkey/#")
+	s := newSender(t, New(b.EndpointAt(proxy.Addr(), "latchkey"), "", "latchkey-sink-1"))
+	batches := n / 100
+	cutLater := func(after time.Duration) { time.AfterFunc(after, proxy.Cut) }
+	faults := map[int]func(){
+		batches / 10: proxy.Cut,
+		batches / 5:  func() { cutLater(2 * time.Millisecond) },
+		batches / 4:  func() { proxy.Delay(3 * time.Millisecond); cutLater(5 * time.Millisecond) },
+		batches / 3:  func() { proxy.Delay(0); b.Restart() },
+		batches / 2: func() {
+			proxy.Freeze()
+			time.AfterFunc(100*time.Millisecond, func() { proxy.Cut(); proxy.Thaw() })
+		},
+		batches * 3 / 4: func() {
+			b.Stop()
+			time.AfterFunc(300*time.Millisecond, b.Restart)
+		},
+	}
+	start := time.Now()
+	sinktest.Feed(t, s, n, faults)
+	t.Logf("%d events in %v", n, time.Since(start).Round(time.Millisecond))
+	var r sinktest.Receipt
+	for r.Last() < n {
+		line := reader.Next()
+		topic, body, _ := strings.Cut(line, " ")
+		var event struct{ ID, Type string }
+		if err := json.Unmarshal([]byte(body), &event); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		kind := strings.TrimSuffix(strings.TrimPrefix(event.Type, "io.latchkey."), ".v1")
+		if want := "latchkey/" + sinktest.Site + "/event/" + kind; topic != want {
+			t.Fatalf("topic %s, want %s", topic, want)
+		}
+		if err := r.Add(event.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d repeats", r.Repeats)
+}
+
+func TestNothingIsLostThroughFaults(t *testing.T) { feed(t, 4000) }
+
+// TestTheFormOnTheWire has what another client sees of an event.
+func TestTheFormOnTheWire(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{Users: map[string]string{"latchkey": "secret", "reader": "x"}, ACL: acl})
+	reader := b.Subscribe("reader", "%t|%q|%r|%C|%p", "latchkey/#")
+	s := newSender(t, New(b.Endpoint("latchkey"), "", "latchkey-sink-1"))
+	messages := sinktest.Make(1, 1)
+	sinktest.Deliver(t, s, messages)
+	want := "latchkey/" + sinktest.Site + "/event/receipt|1|0|application/cloudevents+json|" + string(messages[0].Body)
+	if got := reader.Next(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if taken, err := s.Send(t.Context(), nil); taken != 0 || err != nil {
+		t.Errorf("an empty batch: got %d, %v", taken, err)
+	}
+}
+
+// TestWhatIsForGood tells apart what pauses a sink, and what makes a dead letter.
+func TestWhatIsForGood(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{TLS: true, ACL: acl})
+	small := mosquitto.Start(t, mosquitto.Options{Lines: "max_packet_size 400"})
+	users := mosquitto.Start(t, mosquitto.Options{Users: map[string]string{"latchkey": "secret"}})
+	wrong := users.Endpoint("latchkey")
+	wrong.Password = keys.Hide("other")
+	without := b.Endpoint("latchkey")
+	without.Cert, without.Key = "", keys.Hidden{}
+	long := sinktest.Make(1, 3)
+	long[1].Body = append(long[1].Body, strings.Repeat(" ", 1000)...)
+	for name, try := range map[string]struct {
+		sender *Sender
+		batch  []sender.Message
+		taken  int
+		halt   bool
+		want   string
+	}{
+		"no right to the topic": {New(b.Endpoint("latchkey"), "other", "c"), sinktest.Make(1, 3), 0, true, "not authorized"},
+		"no rights at all":      {New(b.Endpoint("reader"), "", "c"), sinktest.Make(1, 3), 0, true, "not authorized"},
+		"wrong password":        {New(wrong, "", "c"), sinktest.Make(1, 3), 0, true, "authorized"},
+		"no certificate":        {New(without, "", "c"), sinktest.Make(1, 3), 0, true, "certificate"},
+		"an event is too large": {New(small.Endpoint(""), "", "c"), long, 1, false, "too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSender(t, try.sender)
+			// The end of a connection may arrive before the reason does, which is not for good.
+			var taken int
+			var err error
+			for deadline := time.Now().Add(sinktest.Within); time.Now().Before(deadline); {
+				if taken, err = s.Send(t.Context(), try.batch); sender.IsPermanent(err) {
+					break
+				}
+			}
+			var halt *sender.Halt
+			if taken != try.taken || errors.As(err, &halt) != try.halt || !strings.Contains(err.Error(), try.want) {
+				t.Errorf("got %d, %v (halt: %v), want %d, %q", taken, err, halt != nil, try.taken, try.want)
+			}
+		})
+	}
+}
+
+// TestRevokedRightsStopInOrder takes the right to one kind of event away.
+func TestRevokedRightsStopInOrder(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{TLS: true, ACL: acl})
+	s := newSender(t, New(b.Endpoint("latchkey"), "", "c"))
+	sinktest.Deliver(t, s, sinktest.Make(1, 30))
+	b.SetACL(strings.Replace(acl, "topic write latchkey/+/event/#", "topic write latchkey/+/event/decision", 1))
+	b.Restart()
+	reader := b.Subscribe("reader", "%p", "latchkey/#")
+	var taken int
+	var err error
+	for err == nil || !sender.IsPermanent(err) {
+		taken, err = s.Send(t.Context(), sinktest.Make(33, 60)) // 33 is a decision
+	}
+	var halt *sender.Halt
+	if taken != 1 || !errors.As(err, &halt) {
+		t.Errorf("got %d, %v, want one and a halt", taken, err)
+	}
+	b.Publish("latchkey", "latchkey/x/event/decision", "last")
+	if one, two := reader.Next(), reader.Next(); !strings.Contains(one, `"1.33"`) || two != "last" {
+		t.Errorf("got %s and %s, want event 33 alone", one, two)
+	}
+}
+
+func TestSendEndsWithItsContext(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{})
+	proxy := badnet.Start(t, b.Addr())
+	s := newSender(t, New(b.EndpointAt(proxy.Addr(), ""), "", "c"))
+	sinktest.Deliver(t, s, sinktest.Make(1, 3))
+	proxy.Freeze()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	big := sinktest.Make(4, 100)
+	for i := range big {
+		big[i].Body = append(big[i].Body, make([]byte, 200<<10)...) // more than the sockets hold
+	}
+	if taken, err := s.Send(ctx, big); taken != 0 || err == nil || sender.IsPermanent(err) {
+		t.Errorf("got %d, %v, want a failure that is not for good", taken, err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	proxy.Cut()
+	proxy.Thaw()
+	sinktest.Deliver(t, s, sinktest.Make(4, 6))
+}
