@@ -34,7 +34,7 @@ type Endpoint struct {
 const (
 	maxURL    = 2048
 	maxUser   = 256
-	maxSecret = 1024
+	maxSecret = 4 << 10 // as much as a credentials file of NATS
 	maxPEM    = 32 << 10
 )
 
