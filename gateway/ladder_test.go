@@ -44,6 +44,7 @@ var ladder = map[string]float64{
 	"gateway/sink":             5,
 	"gateway/mqtt":             2,
 	"gateway/sink/mqttout":     2.5,
+	"gateway/sink/natsout":     2.5,
 	"gateway/door":             2,
 	"gateway/certificate":      2,
 	"gateway/store/seal":       0,
@@ -131,6 +132,7 @@ var alone = map[string][]string{
 	"github.com/pquerna/otp":           {"gateway/account", "gateway/admin_test", "gateway/console_test"},
 
 	"github.com/eclipse/paho.golang": {"gateway/mqtt"},
+	"github.com/nats-io":             {"gateway/sink/natsout"},
 
 	"github.com/elastic/go-seccomp-bpf": {"gateway/website/confine", "gateway/website_test"},
 	"github.com/landlock-lsm":           {"gateway/website/confine"},

@@ -1,0 +1,423 @@
+package natsout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+	"go.uber.org/goleak"
+
+	"latchkey/gateway/endpoint"
+	"latchkey/gateway/endpoint/badnet"
+	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
+	"latchkey/keys"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rights are those that the README tells people to give.
+const rights = `authorization { users: [
+ {user: "CN=latchkey", permissions: {publish: "latchkey.>", subscribe: "_INBOX.>"}},
+ {user: "CN=noanswer", permissions: {publish: "latchkey.>", subscribe: {deny: ">"}}},
+ {user: "CN=reader", permissions: {publish: {deny: "latchkey.>"}}},
+ {user: "CN=admin"}
+]}`
+
+func newSender(t *testing.T, s *Sender) *Sender {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+var events = jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"latchkey.>"}}
+
+// feed sends n events through cuts, delays, silence and restarts of the server.
+func feed(t *testing.T, n int) {
+	server := startServer(t, true, rights)
+	admin := server.admin("admin")
+	stream := server.stream(admin, events)
+	proxy := badnet.Start(t, server.addr())
+	s := newSender(t, New(server.endpointAt(proxy.Addr(), "latchkey"), ""))
+	batches := n / 100
+	cutLater := func(after time.Duration) { time.AfterFunc(after, proxy.Cut) }
+	faults := map[int]func(){
+		batches / 10: proxy.Cut,
+		batches / 5:  func() { cutLater(2 * time.Millisecond) },
+		batches / 4:  func() { proxy.Delay(time.Millisecond); cutLater(20 * time.Millisecond) },
+		batches / 3:  func() { proxy.Delay(0); server.restart(rights) },
+		batches / 2: func() {
+			proxy.Freeze()
+			time.AfterFunc(100*time.Millisecond, func() { proxy.Cut(); proxy.Thaw() })
+		},
+		batches * 3 / 4: func() {
+			server.stop()
+			time.AfterFunc(300*time.Millisecond, func() { server.restart(rights) })
+		},
+	}
+	start := time.Now()
+	sinktest.Feed(t, s, n, faults)
+	t.Logf("%d events in %v", n, time.Since(start).Round(time.Millisecond))
+	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != uint64(n) {
+		t.Errorf("the stream has %+v, %v, want %d messages", info, err, n)
+	}
+	var r sinktest.Receipt
+	for _, m := range read(t, admin, "EVENTS", n) {
+		var event struct{ ID, Type string }
+		if err := json.Unmarshal(m.Data(), &event); err != nil {
+			t.Fatal(err)
+		}
+		kind := strings.TrimSuffix(strings.TrimPrefix(event.Type, "io.latchkey."), ".v1")
+		if want := "latchkey." + sinktest.Site + "." + kind; m.Subject() != want {
+			t.Fatalf("subject %s, want %s", m.Subject(), want)
+		}
+		if got := m.Headers().Get("Content-Type"); got != contentType {
+			t.Fatalf("content type %q", got)
+		}
+		if err := r.Add(event.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.Repeats > 0 {
+		t.Errorf("%d repeats, which the stream knows by their id", r.Repeats)
+	}
+}
+
+func TestNothingIsLostThroughFaults(t *testing.T) { feed(t, 4000) }
+
+func TestAFullStreamTakesTheRestInOrder(t *testing.T) {
+	server := startServer(t, false, "")
+	admin := server.admin("")
+	small := events
+	small.MaxMsgs, small.Discard, small.Retention = 25, jetstream.DiscardNew, jetstream.WorkQueuePolicy
+	stream := server.stream(admin, small)
+	s := newSender(t, New(server.endpoint(""), ""))
+	taken, err := s.Send(t.Context(), sinktest.Make(1, 100))
+	if taken != 25 || err == nil || sender.IsPermanent(err) {
+		t.Fatalf("got %d, %v, want 25 and a failure that is not for good", taken, err)
+	}
+	// A worker makes room while we send.
+	worker, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy,
+		MaxAckPending: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		var r sinktest.Receipt
+		for r.Last() < 100 {
+			m, err := worker.Next(jetstream.FetchMaxWait(sinktest.Within))
+			if err != nil {
+				done <- err
+				return
+			}
+			var event struct{ ID string }
+			if err := errors.Join(json.Unmarshal(m.Data(), &event), r.Add(event.ID), m.DoubleAck(t.Context())); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	sinktest.Deliver(t, s, sinktest.Make(26, 100))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTwoSitesInOneStreamHideNothing(t *testing.T) {
+	server := startServer(t, false, "")
+	admin := server.admin("")
+	server.stream(admin, jetstream.StreamConfig{Name: "ALL", Subjects: []string{"latchkey.>", "second.>"}})
+	for _, place := range []string{"", "second"} {
+		s := newSender(t, New(server.endpoint(""), place))
+		for _, site := range []string{"site1", "site2"} {
+			batch := sinktest.Make(1, 3)
+			for i := range batch {
+				batch[i].Site = site
+			}
+			sinktest.Deliver(t, s, batch)
+			sinktest.Deliver(t, s, batch) // once more, as after a restart
+		}
+	}
+	seen := map[string]int{}
+	for _, m := range read(t, admin, "ALL", 12) {
+		seen[m.Subject()+" "+m.Headers().Get("Nats-Msg-Id")]++
+	}
+	if len(seen) != 12 {
+		t.Errorf("got %v, want each of 12 messages once", seen)
+	}
+}
+
+func TestNoStreamTakesNothing(t *testing.T) {
+	server := startServer(t, false, "")
+	admin := server.admin("")
+	s := newSender(t, New(server.endpoint(""), ""))
+	fails := func(want string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), sinktest.Within)
+		defer cancel()
+		taken, err := s.Send(ctx, sinktest.Make(1, 3))
+		if taken != 0 || err == nil || sender.IsPermanent(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %d, %v, want a failure that is not for good: %q", taken, err, want)
+		}
+	}
+	fails("no stream takes the subject latchkey.")
+	// Somebody who listens, and somebody who answers, are no stream.
+	subscription, err := admin.Conn().Subscribe("latchkey.>", func(m *nats.Msg) { m.Respond([]byte("thanks")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	fails("invalid")
+	if err := errors.Join(subscription.Unsubscribe(), admin.Conn().Flush()); err != nil {
+		t.Fatal(err)
+	}
+	server.stream(admin, events)
+	sinktest.Deliver(t, s, sinktest.Make(1, 3))
+}
+
+// TestWhatIsForGood tells apart what pauses a sink, and what makes a dead letter.
+func TestWhatIsForGood(t *testing.T) {
+	secure := startServer(t, true, rights)
+	secure.stream(secure.admin("admin"), events)
+	users := startServer(t, false, `max_payload: 2000
+authorization { users: [{user: latchkey, password: secret}] }`)
+	limited := events
+	limited.MaxMsgSize = 500
+	users.stream(users.admin("latchkey:secret"), limited)
+	off := startServer(t, false, `accounts { A { users: [{user: latchkey, password: secret}] } }`)
+
+	login := func(s *server, password string) endpoint.Endpoint {
+		e := s.endpoint("")
+		e.User, e.Password = "latchkey", keys.Hide(password)
+		return e
+	}
+	without := secure.endpoint("latchkey")
+	without.Cert, without.Key = "", keys.Hidden{}
+	stranger := secure.endpoint("latchkey")
+	stranger.CA = startServer(t, true, rights).ca.PEM
+	public := secure.endpoint("latchkey")
+	public.Private = false
+	plain := endpoint.Endpoint{URL: "nats://" + secure.addr(), Private: true}
+	clear := secure.endpoint("latchkey")
+	clear.URL = "tls://" + users.addr()
+	seed := login(users, "SU"+strings.Repeat("A", 56))
+	seed.User = ""
+	long := func(n int) []sender.Message {
+		batch := sinktest.Make(1, 3)
+		batch[1].Body = append(batch[1].Body, strings.Repeat(" ", n)...)
+		return batch
+	}
+	const halt, refusal, temporary = "halt", "refusal", "temporary"
+	for name, try := range map[string]struct {
+		sender *Sender
+		batch  []sender.Message
+		taken  int
+		kind   string
+		want   string
+	}{
+		"no right to the subject":      {New(secure.endpoint("reader"), ""), sinktest.Make(1, 3), 0, halt, "ermissions"},
+		"no right to the answer":       {New(secure.endpoint("noanswer"), ""), sinktest.Make(1, 3), 0, halt, "ermissions"},
+		"a user that nobody knows":     {New(secure.endpoint("nobody"), ""), sinktest.Make(1, 3), 0, halt, "uthorization"},
+		"wrong password":               {New(login(users, "other"), ""), sinktest.Make(1, 3), 0, halt, "uthorization"},
+		"a seed that is none":          {New(seed, ""), sinktest.Make(1, 3), 0, halt, "seed"},
+		"no certificate":               {New(without, ""), sinktest.Make(1, 3), 0, halt, "certificate"},
+		"the server's is unknown":      {New(stranger, ""), sinktest.Make(1, 3), 0, halt, "certificate"},
+		"a private address":            {New(public, ""), sinktest.Make(1, 3), 0, halt, "--private"},
+		"the server wants TLS":         {New(plain, ""), sinktest.Make(1, 3), 0, halt, "secure connection required"},
+		"the server has no TLS":        {New(clear, ""), sinktest.Make(1, 3), 0, halt, "secure connection not available"},
+		"too large for the stream":     {New(login(users, "secret"), ""), long(600), 1, refusal, "size exceeds"},
+		"too large for the server":     {New(login(users, "secret"), ""), long(3000), 1, refusal, "larger than the server takes"},
+		"the account has no JetStream": {New(login(off, "secret"), ""), sinktest.Make(1, 3), 0, temporary, "no stream"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSender(t, try.sender)
+			// The end of a connection may arrive before the reason does, which is not for good.
+			var taken int
+			var err error
+			kind := ""
+			for deadline := time.Now().Add(sinktest.Within); kind != try.kind && time.Now().Before(deadline); {
+				taken, err = s.Send(t.Context(), try.batch)
+				var h *sender.Halt
+				var r *sender.Refusal
+				switch {
+				case errors.As(err, &h):
+					kind = halt
+				case errors.As(err, &r):
+					kind = refusal
+				case err != nil:
+					kind = temporary
+				}
+			}
+			if kind != try.kind || taken != try.taken || !strings.Contains(err.Error(), try.want) {
+				t.Errorf("got %d, %s, %v, want %d, %s, %q", taken, kind, err, try.taken, try.kind, try.want)
+			}
+		})
+	}
+}
+
+func TestRevokedRightsPauseAndComeBack(t *testing.T) {
+	server := startServer(t, true, rights)
+	admin := server.admin("admin")
+	server.stream(admin, events)
+	s := newSender(t, New(server.endpoint("latchkey"), ""))
+	sinktest.Deliver(t, s, sinktest.Make(1, 10))
+	server.restart(strings.Replace(rights, `publish: "latchkey.>", subscribe: "_INBOX.>"`,
+		`publish: "latchkey.*.decision", subscribe: "_INBOX.>"`, 1))
+	var taken int
+	var err error
+	for err == nil || !sender.IsPermanent(err) {
+		taken, err = s.Send(t.Context(), sinktest.Make(12, 20)) // 12 is a decision
+	}
+	if taken > 1 {
+		t.Errorf("taken %d, want one at most", taken)
+	}
+	server.restart(rights)
+	sinktest.Deliver(t, s, sinktest.Make(11, 20))
+	read(t, admin, "EVENTS", 20)
+}
+
+// TestOtherWaysToSayWhoWeAre has a token, an NKey and a credentials file.
+func TestOtherWaysToSayWhoWeAre(t *testing.T) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err1 := pair.PublicKey()
+	seed, err2 := pair.Seed()
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	program, err := buildServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command(program, "-operator", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	conf, err1 := os.ReadFile(filepath.Join(dir, "operator.conf"))
+	creds, err2 := os.ReadFile(filepath.Join(dir, "user.creds"))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	for name, try := range map[string]struct{ lines, secret string }{
+		"credentials": {string(conf), string(creds)},
+		"token":       {"authorization { token: a-token }", "a-token"},
+		"nkey":        {fmt.Sprintf("authorization { users: [{nkey: %s}] }", public), string(seed)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startServer(t, false, try.lines)
+			e := server.endpoint("")
+			e.Password = keys.Hide(try.secret)
+			if err := e.Check("nats"); err != nil {
+				t.Fatal(err)
+			}
+			s := newSender(t, New(e, ""))
+			taken, err := s.Send(t.Context(), sinktest.Make(1, 1))
+			if taken != 0 || !strings.Contains(fmt.Sprint(err), "no stream") {
+				t.Errorf("got %d, %v, want that we are let in and find no stream", taken, err)
+			}
+		})
+	}
+}
+
+// greeting is the first line of a server.
+const greeting = "INFO {\"server_id\":\"x\",\"version\":\"2.15.3\",\"headers\":true,\"max_payload\":1048576,\"jetstream\":true}\r\n"
+
+// TestAServerCannotHarmUs has what a broken or hostile server may send. A panic of the library would
+// end the test.
+func TestAServerCannotHarmUs(t *testing.T) {
+	for name, bytes := range map[string]string{
+		"nothing":                     "",
+		"another protocol":            "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"a line without end":          strings.Repeat("x", 100<<10),
+		"a message of 100 GB":         greeting + "PONG\r\nMSG a 1 99999999999\r\nx",
+		"a message of 900 kB":         greeting + "PONG\r\nMSG a 1 900000\r\n" + strings.Repeat("x", 900000) + "\r\n",
+		"a message of negative size":  greeting + "PONG\r\nMSG a 1 -5\r\n",
+		"more head than message":      greeting + "PONG\r\nHMSG a 1 50 10\r\n0123456789\r\n",
+		"a message that goes on":      greeting + "PONG\r\nMSG a 1 1\r\nxx\r\n",
+		"a message nobody asked for":  greeting + "PONG\r\nMSG a 77 1\r\nx\r\n",
+		"INFO that is no JSON":        "INFO {]}\r\n",
+		"PUB":                         greeting + "PONG\r\nPUB a 1\r\nx\r\n",
+		"an error":                    greeting + "-ERR 'x\x1b[31m'\r\n",
+		"other servers to connect to": strings.Replace(greeting, "}", `,"connect_urls":["127.0.0.1:1"]}`, 1) + "PONG\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSender(t, New(endpoint.Endpoint{URL: "nats://" + answer(t, bytes), Private: true}, ""))
+			taken, err := s.Send(t.Context(), sinktest.Make(1, 1))
+			if taken != 0 || err == nil || sender.IsPermanent(err) || strings.Contains(err.Error(), "\x1b") {
+				t.Errorf("got %d, %v", taken, err)
+			}
+		})
+	}
+}
+
+// answer starts a server that sends these bytes on each connection, and returns its address.
+func answer(t *testing.T, bytes string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Write([]byte(bytes))
+			c.(*net.TCPConn).CloseWrite()
+			c.Read(make([]byte, 1000))
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return l.Addr().String()
+}
+
+func TestSendEndsWithItsContext(t *testing.T) {
+	server := startServer(t, false, "")
+	server.stream(server.admin(""), events)
+	proxy := badnet.Start(t, server.addr())
+	s := newSender(t, New(server.endpointAt(proxy.Addr(), ""), ""))
+	sinktest.Deliver(t, s, sinktest.Make(1, 3))
+	proxy.Freeze()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if taken, err := s.Send(ctx, sinktest.Make(4, 6)); taken != 0 || err == nil || sender.IsPermanent(err) {
+		t.Errorf("got %d, %v, want a failure that is not for good", taken, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if taken, err := s.Send(ctx, sinktest.Make(4, 6)); taken != 0 || err == nil || sender.IsPermanent(err) {
+		t.Errorf("while it connects: got %d, %v, want a failure that is not for good", taken, err)
+	}
+	if took := time.Since(start); took > 10*closeWithin {
+		t.Errorf("it took %v", took)
+	}
+	proxy.Thaw()
+	sinktest.Deliver(t, s, sinktest.Make(4, 6))
+}
