@@ -62,6 +62,7 @@ var ladder = map[string]float64{
 	"gateway/doorwatch":        4,
 	"gateway/observe":          4,
 	"gateway/nodes":            5,
+	"gateway/homeassistant":    5,
 	"gateway/admin/api":        4.5,
 	"gateway/admin/strictjson": 4.7,
 	"gateway/admin/openapi":    4.7,

@@ -23,6 +23,9 @@ const (
 	reportExit    = "exit"    // boolean: true when somebody pressed the exit button inside
 )
 
+// ExitPressed is the Detail of the event of the exit button.
+const ExitPressed = "exit button pressed"
+
 const (
 	maxReported = 16 // names kept per device
 	// reportInterval is the least time between events that a device's reports of one name cause.
@@ -67,7 +70,7 @@ func (w *Watch) Report(p *coapres.Peer, r wire.Report, late bool) {
 			}
 		case m.Name == reportExit && m.Type == wire.FlagValue && m.Flag && p.Kind == keys.KindLock:
 			w.pressExit(p.Device, now)
-			w.noteReport(p, m.Name, now, "exit button pressed")
+			w.noteReport(p, m.Name, now, ExitPressed)
 			w.Refresh(p.Device) // the lock opened by itself: ask it for how long
 		case m.Name == reportBoot && m.Type == wire.TextValue:
 			w.noteReport(p, m.Name, now, fmt.Sprintf("started: %.32q", m.Text))
