@@ -44,6 +44,11 @@ const (
 	// why.
 	EventSink EventKind = "sink"
 
+	// EventIntegration: a command of the integration of the name in Actor was refused before it was
+	// decided, for Reason; or the integration was paused. Detail says more, and how many commands
+	// were refused since the last such event.
+	EventIntegration EventKind = "integration"
+
 	EventTimeTrusted EventKind = "time-trusted"
 	EventStart       EventKind = "start"
 	EventStop        EventKind = "stop"
@@ -51,8 +56,8 @@ const (
 
 // EventKinds are all kinds of events.
 var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm,
-	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventSink, EventTimeTrusted,
-	EventStart, EventStop}
+	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventSink, EventIntegration,
+	EventTimeTrusted, EventStart, EventStop}
 
 // ReasonRefused is the reason of an [EventSignIn] of somebody who was refused.
 const ReasonRefused access.Reason = "refused"

@@ -72,3 +72,9 @@ func between(topic, before, after string) (access.ID, bool) {
 	}
 	return access.ID(id), true
 }
+
+// clientID is who we are to the broker. It never changes: the broker then ends an old connection of
+// ours, with its will, before the new one says online.
+func (t topics) clientID(integration access.ID) string {
+	return "latchkey-" + string(t.site) + "-" + string(integration)
+}

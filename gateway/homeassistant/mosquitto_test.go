@@ -1,0 +1,415 @@
+package homeassistant_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
+	"latchkey/gateway/endpoint/badnet"
+	"latchkey/gateway/homeassistant/hatest"
+	"latchkey/keys"
+)
+
+// What Home Assistant sees of a house, and how it follows the policy.
+func TestTheHouseIsSeen(t *testing.T) {
+	s, h := begin(t)
+	for target, want := range map[access.ID][]string{
+		s.front: {"activity", "alarm", "bolt", "contact", "rssi", "tamper", "volts"},
+		s.porch: {"activity", "alarm", "glow", "rssi", "tamper", "volts"},
+	} {
+		if got := slices.Sorted(maps.Keys(h.Components(target))); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if got := h.Of(target, "availability"); got != "online" {
+			t.Errorf("got %q, want online", got)
+		}
+	}
+	if got := h.Of(s.front, "state"); got != "LOCKED" {
+		t.Errorf("the door is %s", got)
+	}
+	s.grant(s.front, keys.Hidden{}, wire.Unlock, wire.Lock)
+	s.grant(s.porch, keys.Hidden{})
+	h.Await("the door is a lock", func() bool { return h.Components(s.front)["lock"] == "lock" })
+	h.Await("the lamp is a light", func() bool { return h.Components(s.porch)["light"] == "light" })
+	if c := h.Components(s.front); c["bolt"] != "" {
+		t.Errorf("the sensor is still there: %v", c)
+	}
+
+	p, _ := s.sessions.Peer(s.devices[s.front])
+	s.sessions.Left(p)
+	h.Await("the lock is offline", func() bool {
+		return h.Of(s.front, "availability") == "offline" && h.Of(s.front, "state") == "None"
+	})
+	s.sessions.Registered(p, time.Hour, time.Now())
+	if _, err := s.sessions.Refresh(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	h.Await("the lock is back", func() bool {
+		return h.Of(s.front, "availability") == "online" && h.Of(s.front, "state") == "LOCKED"
+	})
+	s.sessions.Sensed(p, wire.ContactOpen)
+	h.Await("the door is open", func() bool {
+		return strings.Contains(h.Of(s.front, "sensed"), `"contact":"open"`) && h.Of(s.front, "state") == "UNLOCKED"
+	})
+
+	s.remove(access.Device{ID: s.devices[s.back]})
+	s.remove(access.Target{ID: s.back})
+	h.Await("the door is gone", func() bool {
+		return len(h.Announcements()) == 2 && h.Of(s.back, "state") == "" && h.Of(s.back, "attr") == ""
+	})
+	s.stop()
+	h.Await("the site is offline", func() bool { return !h.Online() })
+}
+
+// A door that was removed while the gateway was away is found by its announcement.
+func TestStaleAnnouncementsAreRemoved(t *testing.T) {
+	s, h := begin(t)
+	s.stop()
+	s.remove(access.Device{ID: s.devices[s.back]})
+	s.remove(access.Target{ID: s.back})
+	other := "homeassistant/device/lk_0000000000_" + string(s.back) + "/config"
+	s.broker.SetACL("topic readwrite #\nuser latchkey\ntopic readwrite #\nuser homeassistant\ntopic readwrite #\n")
+	h.Await("it is announced", func() bool { return len(h.Announcements()) == 3 })
+	if said := s.broker.Publish("latchkey", other, `{"dev":{}}`, "-r"); strings.Contains(said, "rror") {
+		t.Fatal(said)
+	}
+	s.start()
+	h.Await("it is no longer announced", func() bool {
+		return h.Of(s.back, "state") == "" && !slices.Contains(h.Announcements(), "homeassistant/device/lk_"+
+			string(s.store.SiteID())+"_"+string(s.back)+"/config")
+	})
+	if h.Kept(other) == "" {
+		t.Error("the announcement of another site is gone")
+	}
+}
+
+// When an integration is removed, nothing of it stays at the broker.
+func TestARemovedIntegrationLeavesNothing(t *testing.T) {
+	s, h := begin(t)
+	s.apply(access.Change{Delete: access.Integration{ID: s.home}})
+	h.Await("nothing is announced", func() bool { return len(h.Announcements()) == 0 && h.Of(s.front, "state") == "" })
+	if st := s.engine.Status(); len(st) != 0 {
+		t.Errorf("got %+v", st)
+	}
+}
+
+// Home Assistant gets everything again after its start, and after a start of the broker.
+func TestAllIsSentAgain(t *testing.T) {
+	s, h := begin(t)
+	before := h.Messages()
+	h.Start()
+	h.Await("all is sent again", func() bool { return h.Messages() >= before+16 })
+	s.broker.Restart()
+	again := hatest.Connect(t, s.broker.Endpoint("homeassistant"), s.store.SiteID())
+	again.Await("the site is online", func() bool { return again.Online() && len(again.Announcements()) == 3 })
+}
+
+func TestALampIsSwitched(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.porch, keys.Hidden{})
+	sent := h.Ask(s.porch, "on")
+	h.Await("it is on", func() bool { return h.Of(s.porch, "state") == `{"state":"ON","brightness":100}` })
+	h.AwaitNewEcho(s.porch, echoOf(sent))
+	sent = h.Ask(s.porch, "level", `"l":40`)
+	h.Await("it is dimmed", func() bool { return h.Of(s.porch, "state") == `{"state":"ON","brightness":40}` })
+	h.AwaitNewEcho(s.porch, echoOf(sent))
+	h.Ask(s.porch, "off")
+	h.Await("it is off", func() bool { return h.Of(s.porch, "state") == `{"state":"OFF","brightness":null}` })
+	h.Await("it is told", func() bool {
+		return slices.Contains(h.Events(s.porch), `{"event_type":"granted","reason":"granted","source":"integration"}`)
+	})
+}
+
+// echoOf returns the echo in a command.
+func echoOf(command string) string {
+	_, rest, _ := strings.Cut(command, `"e":"`)
+	echo, _, _ := strings.Cut(rest, `"`)
+	return echo
+}
+
+// A door opens with a grant, and with the code that the grant asks for, and in no other way.
+func TestADoorNeedsAGrantAndItsCode(t *testing.T) {
+	s, h := begin(t)
+	h.Await("an echo", func() bool { return h.Echo(s.front) != "" })
+	step := func(code string, want access.Reason) {
+		t.Helper()
+		decided := len(s.decisions())
+		var more []string
+		if code != "" {
+			more = append(more, hatest.Code(code))
+		}
+		sent := h.Ask(s.front, "unlock", more...)
+		h.Await("it is decided", func() bool { return len(s.decisions()) > decided })
+		if got := s.decisions()[decided]; got != want {
+			t.Errorf("code %q: got %s, want %s", code, got, want)
+		}
+		h.AwaitNewEcho(s.front, echoOf(sent))
+	}
+	step("", access.ReasonNoGrant)
+	step(rightCode, access.ReasonNoGrant)
+	g := s.grant(s.front, codeHash, wire.Unlock)
+	h.Await("it is a lock", func() bool { return h.Components(s.front)["lock"] == "lock" })
+	step("", access.ReasonCodeNeeded)
+	step("111111", access.ReasonWrongCode)
+	if n := len(s.locks[s.front].obeyed()); n != 0 {
+		t.Fatalf("the lock has obeyed %d commands", n)
+	}
+	step(rightCode, access.ReasonGranted)
+	h.Await("it is unlocked", func() bool { return h.Of(s.front, "state") == "UNLOCKED" })
+	h.Await("the lock has said that it is locked", func() bool { return h.Of(s.front, "state") == "LOCKED" })
+	s.apply(access.Change{Delete: g})
+	h.Await("it is no lock", func() bool { return h.Components(s.front)["lock"] == "" })
+	step(rightCode, access.ReasonNoGrant)
+	if got := s.locks[s.front].obeyed(); !slices.Equal(got, []wire.Action{wire.Unlock}) {
+		t.Errorf("the lock has obeyed %v, want one unlock", got)
+	}
+}
+
+// Only a command that was made now, once, by somebody who is granted it, opens: the rest of the
+// table does not, whatever the broker does with it.
+func TestAttacks(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.front, keys.Hidden{}, wire.Unlock)
+	lock := s.locks[s.front]
+	opened := 0
+	check := func(rule string, opens bool) {
+		t.Helper()
+		if opens {
+			opened++
+			h.Await(rule, func() bool { return len(lock.obeyed()) >= opened })
+		}
+		if got := len(lock.obeyed()); got != opened {
+			t.Fatalf("%s: the lock has obeyed %d commands, want %d", rule, got, opened)
+		}
+	}
+	refuse := func(rule, reason string, do func()) {
+		t.Helper()
+		before := s.refused(reason)
+		do()
+		h.Await(rule, func() bool { return s.refused(reason) > before })
+		check(rule, false)
+	}
+	set := "latchkey/" + string(s.store.SiteID()) + "/" + string(s.front) + "/set"
+	now := func() string {
+		h.Await("an echo", func() bool { return h.Echo(s.front) != "" })
+		return hatest.Command("unlock", h.Echo(s.front), time.Now())
+	}
+
+	sent := h.Ask(s.front, "unlock")
+	check("now", true)
+	refuse("the same again", "repeated", func() { h.Send(s.front, sent) })
+	h.AwaitNewEcho(s.front, echoOf(sent))
+	echo := h.Echo(s.front)
+	refuse("an old echo", "repeated", func() { h.Send(s.front, hatest.Command("unlock", echoOf(sent), time.Now())) })
+	refuse("no echo", "repeated", func() { h.Send(s.front, hatest.Command("unlock", "", time.Now())) })
+	if h.Echo(s.front) != echo {
+		t.Error("a wrong echo has changed the right one")
+	}
+	refuse("the echo of another door", "repeated", func() { h.Send(s.front, hatest.Command("unlock", h.Echo(s.back), time.Now())) })
+	refuse("plain text", "unknown", func() { h.Send(s.front, "UNLOCK") })
+	refuse("an unknown member", "unknown", func() { h.Send(s.front, hatest.Command("unlock", echo, time.Now(), `"x":1`)) })
+	refuse("oversized", "oversized", func() {
+		h.Send(s.front, hatest.Command("unlock", echo, time.Now(), `"c":"`+strings.Repeat("1", 600)+`"`))
+	})
+	refuse("a door that there is not", "unknown", func() { h.Send("0000000000", now()) })
+
+	// Retained, and then three starts of the gateway.
+	refuse("retained", "retained", func() { h.Publish(set, now(), true) })
+	for range 3 {
+		s.restart()
+		h.Await("the gateway is back", func() bool { return h.Online() && s.connected() })
+		check("retained, after a start", false)
+	}
+	h.Publish(set, "", true)
+
+	// A message that waits for us while we are away.
+	payload := now()
+	s.stop()
+	h.Await("the gateway is away", func() bool { return !h.Online() })
+	h.Publish(set, payload, false)
+	s.start()
+	h.Await("the gateway is back", h.Online)
+	h.AwaitNewEcho(s.front, echoOf(payload))
+	check("sent while the gateway was away", false)
+
+	refuse("a clock 10 min ahead", "late", func() {
+		h.Send(s.front, hatest.Command("unlock", h.Echo(s.front), time.Now().Add(10*time.Minute)))
+	})
+	h.Await("an echo", func() bool { return h.Echo(s.front) != "" })
+	refuse("made 8 s ago", "late", func() {
+		e := h.Echo(s.front)
+		h.Await("an echo that was not used", func() bool { e = h.Echo(s.front); return e != "" })
+		h.Send(s.front, hatest.Command("unlock", e, time.Now().Add(-8*time.Second)))
+	})
+
+	site := s.store.Snapshot().Site
+	site.Lockdown = true
+	s.put(site)
+	last := len(s.decisions())
+	h.Send(s.front, awaitFresh(h, s.front, ""))
+	h.Await("lockdown", func() bool { return len(s.decisions()) > last })
+	if got := s.decisions()[last]; got != access.ReasonLockdown {
+		t.Errorf("lockdown: got %s", got)
+	}
+	check("lockdown", false)
+	site.Lockdown = false
+	s.put(site)
+
+	r := s.store.Snapshot().Integrations[s.home]
+	r.Paused = "by hand"
+	s.put(r)
+	last = len(s.decisions())
+	h.Send(s.front, awaitFresh(h, s.front, ""))
+	h.Await("paused", func() bool { return len(s.decisions()) > last })
+	if got := s.decisions()[last]; got != access.ReasonIntegrationPaused {
+		t.Errorf("paused: got %s", got)
+	}
+	check("paused", false)
+
+	// At most one event for each reason and minute, with nothing of the message in it.
+	seen := map[access.Reason]int{}
+	for _, ev := range s.events() {
+		if ev.Kind == audit.EventIntegration {
+			seen[ev.Reason]++
+			if ev.Actor != "home" || !strings.HasPrefix(ev.Detail, "command refused: ") || strings.Contains(fmt.Sprint(ev), `"e"`) {
+				t.Errorf("got %+v", ev)
+			}
+		}
+	}
+	if seen["repeated"] == 0 || seen["repeated"] > 4 { // one for each start of the gateway at most
+		t.Errorf("got %v", seen)
+	}
+}
+
+// awaitFresh returns an unlock with an echo that has just been made.
+func awaitFresh(h *hatest.Home, target access.ID, old string) string {
+	// Each look may find the echo of the command before: then the command would be refused.
+	h.Await("the echo is stable", func() bool {
+		e := h.Echo(target)
+		ok := e != "" && e == old
+		old = e
+		return ok
+	})
+	return hatest.Command("unlock", old, time.Now())
+}
+
+// A message that is held back between Home Assistant and the broker, with an echo that is still the
+// present one. Its expiry at the broker would count from its arrival there.
+func TestHeldBackBeforeTheBroker(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.front, keys.Hidden{}, wire.Unlock)
+	proxy := badnet.Start(t, s.broker.Addr())
+	far := hatest.Connect(t, s.broker.EndpointAt(proxy.Addr(), "homeassistant"), s.store.SiteID(), "far")
+	payload := hatest.Command("unlock", awaitEcho(h, s.front), time.Now())
+	proxy.Freeze()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		far.Send(s.front, payload)
+	}()
+	time.AfterFunc(8*time.Second, proxy.Thaw)
+	<-done
+	h.Await("it is refused", func() bool { return s.refused("late") == 1 })
+	if n := len(s.locks[s.front].obeyed()); n != 0 {
+		t.Fatalf("the lock has obeyed %d commands", n)
+	}
+	h.AwaitNewEcho(s.front, echoOf(payload)) // it is used up
+	h.Ask(s.front, "unlock")
+	h.Await("a command that is made now opens", func() bool { return len(s.locks[s.front].obeyed()) == 1 })
+}
+
+func awaitEcho(h *hatest.Home, target access.ID) string {
+	h.Await("an echo", func() bool { return h.Echo(target) != "" })
+	return h.Echo(target)
+}
+
+// While our clock is not trusted, only the echo's age counts: it changes every 10 s.
+func TestUntrustedClock(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.front, keys.Hidden{}, wire.Unlock)
+	s.set(func() { s.trusted = false })
+	first := awaitEcho(h, s.front)
+	h.AwaitNewEcho(s.front, first)
+	second := h.Echo(s.front)
+	h.Send(s.front, hatest.Command("unlock", first, time.Now()))
+	h.Await("an old echo is refused", func() bool { return s.refused("repeated") == 1 })
+	h.Send(s.front, hatest.Command("unlock", second, time.Now().Add(-time.Hour)))
+	h.Await("the sender's clock does not count", func() bool { return len(s.locks[s.front].obeyed()) == 1 })
+}
+
+// Wrong codes close the way for a while, and at last pause the integration. A restart does not give
+// more tries.
+func TestWrongCodes(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.front, codeHash, wire.Unlock)
+	try := func(target access.ID, code string) {
+		t.Helper()
+		decided, refused := len(s.decisions()), s.refused("code")
+		sent := h.Ask(target, "unlock", hatest.Code(code))
+		h.Await("it is decided or refused", func() bool { return len(s.decisions()) > decided || s.refused("code") > refused })
+		h.AwaitNewEcho(target, echoOf(sent))
+	}
+	for range 3 {
+		try(s.front, "000000")
+	}
+	try(s.front, rightCode)
+	if got := s.refused("code"); got != 1 || len(s.locks[s.front].obeyed()) != 0 {
+		t.Errorf("%d refused, the lock has obeyed %v: want the right code refused too", got, s.locks[s.front].obeyed())
+	}
+	checks := func() (n int) { s.set(func() { n = s.checks }); return n }
+	if got := checks(); got != 3 {
+		t.Errorf("%d codes were checked, want 3", got)
+	}
+	st := s.engine.Status()[0]
+	if st.WrongCodes != 3 || st.Shut <= 50*time.Second || st.Shut > time.Minute {
+		t.Errorf("got %+v", st)
+	}
+	old := h.Echo(s.front)
+	s.restart()
+	h.AwaitNewEcho(s.front, old)
+	try(s.front, rightCode)
+	if got := checks(); got != 3 {
+		t.Errorf("%d codes were checked, want 3: the restart has given more", got)
+	}
+}
+
+// Two wrong codes and a right one, again and again, never close the way: so the wrong ones of a day
+// are counted, too.
+func TestTooManyWrongCodesADayPause(t *testing.T) {
+	s, h := begin(t)
+	side := access.NewID()
+	s.put(access.Target{ID: side, Name: "side-door", Kind: access.Door, Pulse: 3 * time.Second, Created: time.Now()})
+	doors := []access.ID{s.front, s.back, side}
+	for _, door := range doors {
+		s.grant(door, codeHash, wire.Unlock)
+	}
+	for i := range 29 {
+		code := "000000"
+		if i%3 == 2 {
+			code = rightCode
+		}
+		decided, door := len(s.decisions()), doors[i/10]
+		sent := h.Ask(door, "unlock", hatest.Code(code))
+		h.Await("it is decided", func() bool { return len(s.decisions()) > decided })
+		h.AwaitNewEcho(door, echoOf(sent))
+	}
+	paused := func() string { return s.store.Snapshot().Integrations[s.home].Paused }
+	h.Await("it is paused", func() bool { return paused() != "" })
+	if st := s.engine.Status()[0]; st.Paused != "20 wrong codes within a day" || !slices.Contains(s.refusals(), "paused") {
+		t.Errorf("got %+v, %v", st, s.refusals())
+	}
+	checks := 0
+	s.set(func() { checks = s.checks })
+	old := s.home
+	s.restart()
+	h.Await("the gateway is back", s.connected)
+	if st := s.engine.Status()[0]; st.WrongCodes != 0 || s.home != old || checks != 29 {
+		t.Errorf("got %+v after %d checks: want the count to begin anew", st, checks)
+	}
+}
