@@ -102,6 +102,7 @@ var ladder = map[string]float64{
 	"gateway/endpoint/testca":       11,
 	"gateway/sink/sinktest":         11,
 	"gateway/mqtt/mosquitto":        11.5,
+	"gateway/homeassistant/hatest":  11.7,
 	"gateway/faultdisk":             11,
 	"gateway/console/webtest":       11,
 }

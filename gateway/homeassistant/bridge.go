@@ -1,6 +1,7 @@
 package homeassistant
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -112,6 +113,11 @@ func (b *bridge) retire() {
 		return
 	}
 	time.AfterFunc(leaveWithin, b.end)
+}
+
+// name returns the integration's name, as it is now.
+func (b *bridge) name() string {
+	return cmp.Or(b.cfg.Policy().Integrations[b.integration.ID].Name, b.integration.Name)
 }
 
 func (b *bridge) wakeUp() {
@@ -307,7 +313,7 @@ func (b *bridge) status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	s := Status{ID: b.integration.ID, Name: b.integration.Name, Connection: b.client.Status(),
+	s := Status{ID: b.integration.ID, Name: b.name(), Connection: b.client.Status(),
 		Paused: b.cfg.Policy().Integrations[b.integration.ID].Paused, Refused: map[string]uint64{},
 		WrongCodes: b.wrong.today(now), Shut: b.wrong.wait(now), Trouble: b.trouble}
 	for reason, n := range b.refused {

@@ -107,8 +107,8 @@ func (b *bridge) checkCommand(target access.ID, m mqtt.Message) (command, refusa
 func (b *bridge) obey(target access.ID, c command, at time.Time) {
 	ctx, cancel := context.WithTimeout(b.ctx, obeyWithin)
 	defer cancel()
-	a := access.Attempt{Source: access.ByIntegration, Integration: b.integration.ID, Target: target,
-		Action: c.action, Level: c.level, At: at}
+	a := access.Attempt{Source: access.ByIntegration, Integration: b.integration.ID, Operator: b.name(),
+		Target: target, Action: c.action, Level: c.level, At: at}
 	a.ClockTrusted, _ = b.cfg.ClockTrusted(at)
 	pause := false
 	if hash := b.cfg.Policy().IntegrationCode(a); !hash.IsZero() && c.code != "" {
@@ -163,7 +163,7 @@ func (b *bridge) checkCode(ctx context.Context, hash keys.Hidden, code string, a
 func (b *bridge) pause(ctx context.Context) {
 	why := fmt.Sprintf("%d wrong codes within a day", wrongMost)
 	b.log.Error("integration paused", "why", why)
-	b.cfg.Feed.Note(audit.Event{Kind: audit.EventIntegration, Actor: b.integration.Name, Reason: reasonPaused,
+	b.cfg.Feed.Note(audit.Event{Kind: audit.EventIntegration, Actor: b.name(), Reason: reasonPaused,
 		Detail: "paused: " + why})
 	if err := b.cfg.Pause(ctx, b.integration.ID, why); err != nil {
 		b.log.Error("integration not paused", "err", err)
@@ -194,7 +194,7 @@ func (b *bridge) refuse(target access.ID, why refusal) {
 	if !ok {
 		return
 	}
-	ev := audit.Event{Kind: audit.EventIntegration, Actor: b.integration.Name, Source: access.ByIntegration,
+	ev := audit.Event{Kind: audit.EventIntegration, Actor: b.name(), Source: access.ByIntegration,
 		Reason: why, Detail: "command refused: " + refusals[why]}
 	if missed > 0 {
 		ev.Detail += fmt.Sprintf("; %d more since the last such event", missed)
@@ -224,7 +224,7 @@ func (b *bridge) restoreWrongCodes() {
 		b.mu.Lock()
 		for _, ev := range page {
 			switch {
-			case ev.Actor != b.integration.Name || ev.At.Before(since):
+			case ev.Actor != b.name() || ev.At.Before(since):
 			case ev.Kind == audit.EventIntegration && ev.Reason == reasonPaused:
 				b.wrong = wrongCodes{}
 			case ev.Kind == audit.EventDecision && ev.Source == access.ByIntegration && ev.Reason == access.ReasonWrongCode:
