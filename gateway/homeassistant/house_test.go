@@ -126,6 +126,8 @@ type site struct {
 	mu       sync.Mutex
 	trusted  bool          // guarded by mu; the clock
 	checks   int           // guarded by mu; of codes
+	checking int           // guarded by mu; now
+	atOnce   int           // guarded by mu; the most at one time
 	operated int           // guarded by mu; attempts
 	slow     time.Duration // guarded by mu; how long a check of a code takes
 }
@@ -254,8 +256,11 @@ var codeHash = keys.Hide("$argon2id$hash of " + rightCode)
 func (s *site) checkCode(ctx context.Context, hash keys.Hidden, code string) (bool, error) {
 	s.mu.Lock()
 	s.checks++
+	s.checking++
+	s.atOnce = max(s.atOnce, s.checking)
 	slow := s.slow
 	s.mu.Unlock()
+	defer s.set(func() { s.checking-- })
 	select {
 	case <-time.After(slow):
 	case <-ctx.Done():

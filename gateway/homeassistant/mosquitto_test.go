@@ -13,6 +13,7 @@ import (
 	"latchkey/gateway/audit"
 	"latchkey/gateway/endpoint/badnet"
 	"latchkey/gateway/homeassistant/hatest"
+	"latchkey/gateway/mqtt/mosquitto"
 	"latchkey/keys"
 )
 
@@ -412,4 +413,133 @@ func TestTooManyWrongCodesADayPause(t *testing.T) {
 	if st := s.engine.Status()[0]; st.WrongCodes != 0 || s.home != old || checks != 29 {
 		t.Errorf("got %+v after %d checks: want the count to begin anew", st, checks)
 	}
+}
+
+// Who has the broker sees all and may send all. That is worth nothing where a grant asks for a code:
+// what it sees is used up, and the code it must know. What it can do is said in the README.
+func TestForeignClientWithTheBrokersRights(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.front, codeHash, wire.Unlock)
+	foreign := hatest.Connect(t, s.broker.Endpoint("homeassistant"), s.store.SiteID(), "foreign")
+	lock := s.locks[s.front]
+
+	sent := h.Ask(s.front, "unlock", hatest.Code(rightCode))
+	h.Await("it opens", func() bool { return len(lock.obeyed()) == 1 })
+	foreign.Send(s.front, sent)
+	h.Await("the same again is refused", func() bool { return s.refused("repeated") == 1 })
+	foreign.AwaitNewEcho(s.front, echoOf(sent))
+	decided := len(s.decisions())
+	foreign.Ask(s.front, "unlock")
+	h.Await("no code", func() bool { return len(s.decisions()) > decided })
+	if got := s.decisions()[decided]; got != access.ReasonCodeNeeded || len(lock.obeyed()) != 1 {
+		t.Errorf("got %s, and the lock has obeyed %v", got, lock.obeyed())
+	}
+}
+
+// The access list lets a client of another purpose neither command nor state anything.
+func TestAccessListOfTheBroker(t *testing.T) {
+	s, h := begin(t)
+	site := "latchkey/" + string(s.store.SiteID()) + "/"
+	for user, topics := range map[string][]string{
+		"lamp":          {site + string(s.front) + "/set", site + string(s.front) + "/state", site + "status"},
+		"homeassistant": {site + string(s.front) + "/state", site + "status", site + string(s.front) + "/attr"},
+		"latchkey":      {"homeassistant/status", "zigbee2mqtt/lamp/set"},
+	} {
+		for _, topic := range topics {
+			if said := s.broker.Publish(user, topic, "x", "-r"); !strings.Contains(said, "Not authorized") {
+				t.Errorf("%s may publish to %s: %q", user, topic, said)
+			}
+		}
+	}
+	if !h.Online() || h.Of(s.front, "state") != "LOCKED" {
+		t.Error("the states have changed")
+	}
+}
+
+// With certificates the broker knows each client by the name in it.
+func TestClientCertificates(t *testing.T) {
+	s := newSite(t, mosquitto.Options{TLS: true})
+	h := hatest.Connect(t, s.broker.Endpoint("homeassistant"), s.store.SiteID())
+	h.Await("the site is online", h.Online)
+	s.grant(s.porch, keys.Hidden{})
+	h.Ask(s.porch, "on")
+	h.Await("it is on", func() bool { return h.Of(s.porch, "state") == `{"state":"ON","brightness":100}` })
+	set := "latchkey/" + string(s.store.SiteID()) + "/" + string(s.porch) + "/set"
+	if said := s.broker.Publish("lamp", set, "x"); !strings.Contains(said, "Not authorized") {
+		t.Errorf("a client with another certificate may command: %q", said)
+	}
+}
+
+// What the broker refuses us is shown, and not asked again and again.
+func TestWhatTheBrokerRefusesIsShown(t *testing.T) {
+	s, h := begin(t)
+	s.broker.SetACL(strings.Replace(hatest.ACL(s.store.SiteID()), "topic readwrite latchkey/"+string(s.store.SiteID())+"/#",
+		"topic read latchkey/#\ntopic write latchkey/+/status", 1))
+	s.broker.Restart()
+	h.Await("it is shown", func() bool {
+		st := s.engine.Status()
+		return len(st) == 1 && strings.Contains(st[0].Trouble, "not authorized")
+	})
+}
+
+// A flood of refused commands makes one event, which counts.
+func TestFloodMakesOneEvent(t *testing.T) {
+	s, h := begin(t)
+	for range 500 {
+		h.Send(s.front, "UNLOCK")
+	}
+	h.Await("all are refused", func() bool { return s.refused("unknown") == 500 })
+	h.Await("an event", func() bool { return len(s.refusals()) > 0 })
+	if got := s.refusals(); len(got) != 1 {
+		t.Errorf("got %d events, want 1", len(got))
+	}
+}
+
+// A lamp that somebody switches without end is switched ten times in a minute.
+func TestRate(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.porch, keys.Hidden{})
+	for range 12 {
+		sent := h.Ask(s.porch, "on")
+		h.AwaitNewEcho(s.porch, echoOf(sent))
+	}
+	h.Await("two are refused", func() bool { return s.refused("rate") == 2 })
+	h.Await("ten are obeyed", func() bool { return len(s.locks[s.porch].obeyed()) == 10 })
+	s.grant(s.front, keys.Hidden{}, wire.Unlock)
+	h.Ask(s.front, "unlock")
+	h.Await("another target has its own rate", func() bool { return len(s.locks[s.front].obeyed()) == 1 })
+}
+
+// One code is checked at a time, and a command that waits too long for its turn is refused.
+func TestOneCodeIsCheckedAtATime(t *testing.T) {
+	s, h := begin(t)
+	for _, door := range []access.ID{s.front, s.back} {
+		s.grant(door, codeHash, wire.Unlock)
+	}
+	s.set(func() { s.slow = time.Minute })
+	h.Ask(s.front, "unlock", hatest.Code(rightCode))
+	h.Await("a code is being checked", func() (is bool) { s.set(func() { is = s.checks == 1 }); return is })
+	h.Ask(s.back, "unlock", hatest.Code(rightCode))
+	h.Await("both are refused", func() bool { return s.refused("rate") == 2 })
+	s.set(func() {
+		if s.atOnce != 1 || s.operated != 0 {
+			t.Errorf("%d checks at once, %d attempts", s.atOnce, s.operated)
+		}
+	})
+}
+
+// A lock that refuses to lock is jammed until it says that it is locked.
+func TestJammedLock(t *testing.T) {
+	s, h := begin(t)
+	s.grant(s.front, keys.Hidden{}, wire.Unlock, wire.Lock)
+	lock := s.locks[s.front]
+	sent := h.Ask(s.front, "unlock")
+	h.Await("it is unlocked", func() bool { return h.Of(s.front, "state") == "UNLOCKED" })
+	lock.mu.Lock()
+	lock.refuses = true
+	lock.mu.Unlock()
+	h.AwaitNewEcho(s.front, echoOf(sent))
+	h.Ask(s.front, "lock")
+	h.Await("it is jammed", func() bool { return h.Of(s.front, "state") == "JAMMED" })
+	h.Await("its pulse has ended", func() bool { return h.Of(s.front, "state") == "LOCKED" })
 }
