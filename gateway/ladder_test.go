@@ -45,6 +45,8 @@ var ladder = map[string]float64{
 	"gateway/mqtt":             2,
 	"gateway/sink/mqttout":     2.5,
 	"gateway/sink/natsout":     2.5,
+	"gateway/sink/flight":      2.1,
+	"gateway/sink/amqp091":     2.3,
 	"gateway/door":             2,
 	"gateway/certificate":      2,
 	"gateway/store/seal":       0,
@@ -105,6 +107,7 @@ var ladder = map[string]float64{
 	"gateway/homeassistant/hatest":  11.7,
 	"gateway/faultdisk":             11,
 	"gateway/console/webtest":       11,
+	"gateway/sink/brokertest":       11,
 }
 
 // alone are the modules that only these packages and their tests may import. Where the name ends in
@@ -135,6 +138,8 @@ var alone = map[string][]string{
 
 	"github.com/eclipse/paho.golang": {"gateway/mqtt"},
 	"github.com/nats-io":             {"gateway/sink/natsout"},
+	"github.com/rabbitmq":            {"gateway/sink/amqp091", "gateway/sink/brokertest"},
+	"github.com/Azure":               {"gateway/sink/amqp10", "gateway/sink/brokertest"},
 
 	"github.com/elastic/go-seccomp-bpf": {"gateway/website/confine", "gateway/website_test"},
 	"github.com/landlock-lsm":           {"gateway/website/confine"},
