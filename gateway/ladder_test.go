@@ -47,6 +47,7 @@ var ladder = map[string]float64{
 	"gateway/sink/natsout":     2.5,
 	"gateway/sink/flight":      2.1,
 	"gateway/sink/amqp091":     2.3,
+	"gateway/sink/amqp10":      2.3,
 	"gateway/door":             2,
 	"gateway/certificate":      2,
 	"gateway/store/seal":       0,
