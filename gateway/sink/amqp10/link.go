@@ -90,8 +90,9 @@ func (l *link) open(ctx context.Context, opts *amqp.ConnOptions) error {
 	if err != nil {
 		return l.fail(err)
 	}
-	l.sender, err = session.NewSender(ctx, l.address, &amqp.SenderOptions{
-		SettlementMode: amqp.SenderSettleModeUnsettled.Ptr(), TargetDurability: amqp.DurabilityUnsettledState})
+	// The link may be of any mode, since some servers do not agree to another. Each message is sent
+	// unsettled, which a link of settled messages refuses.
+	l.sender, err = session.NewSender(ctx, l.address, &amqp.SenderOptions{TargetDurability: amqp.DurabilityUnsettledState})
 	if err != nil {
 		return l.fail(err)
 	}
