@@ -10,6 +10,7 @@ import (
 	"latchkey/gateway/admin"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/observe"
+	"latchkey/gateway/outside"
 	"latchkey/gateway/store"
 	"latchkey/gateway/website"
 )
@@ -44,7 +45,7 @@ func newAPI(g *Gateway) *admin.Handler {
 		site = account.Website{SignIns: g.store, Hosts: g.console.certificate.Hosts(), Local: g.cfg.Console.Local,
 			BrowserKey: g.store.BrowserSecret(), Peer: website.PeerOf, Now: g.cfg.Console.Now}
 	}
-	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log,
+	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Outside: g.outside, Feed: g.feed, Log: g.log,
 		Metrics: g.metrics.Handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(),
 		GatewayAddrs: g.cfg.Announce, Website: site, Confinement: g.console.confinement, Health: g.checkHealth})
 }
@@ -62,3 +63,9 @@ func (g *Gateway) sources() observe.Sources {
 
 // checkHealth returns the reasons why a card that may enter would not be let in now.
 func (g *Gateway) checkHealth() []doctor.Finding { return doctor.CheckHealth(g.store, g.clock.Trusted) }
+
+func newOutside(g *Gateway) *outside.Outside {
+	return outside.New(outside.Config{Store: g.store, Feed: g.feed, Apply: g.Apply, Doors: g.doors, Sessions: g.sessions,
+		ClockTrusted: g.clock.Trusted, Log: g.log, Version: g.cfg.Version, URL: g.ConsoleURL(),
+		Operate: func(ctx context.Context, a access.Attempt) error { _, err := g.operate(ctx, a); return err }})
+}

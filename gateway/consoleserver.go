@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"latchkey/gateway/certificate"
@@ -34,21 +33,6 @@ type ConsoleConfig struct {
 	Now         func() time.Time // of sign-ins; time.Now if nil
 	// Certificate says where the certificate comes from. Addr, Log and Now are filled in.
 	Certificate certificate.Config
-}
-
-// urlOf returns the console's URL for people. It uses a name from the configuration, else
-// localhost: passkeys work only with these.
-func urlOf(cfg ConsoleConfig) string {
-	host, port := "localhost", strconv.Itoa(int(cfg.Certificate.Addr.Port()))
-	switch at := cfg.Certificate.Addr.Addr(); {
-	case cfg.Certificate.ACME != nil:
-		return "https://" + cfg.Certificate.ACME.Name + "/" // port 443 must lead here
-	case len(cfg.Certificate.Names) > 0:
-		host = cfg.Certificate.Names[0]
-	case !at.IsLoopback() && !at.IsUnspecified():
-		host = at.Unmap().WithZone("").String()
-	}
-	return "https://" + net.JoinHostPort(host, port) + "/"
 }
 
 // consoleServer is the gateway's side of the website.
@@ -81,7 +65,7 @@ func listenConsole(cfg ConsoleConfig, log *slog.Logger) (*consoleServer, error) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: console: %w", err), l.Close())
 	}
-	return &consoleServer{listener: l, certificate: source, url: urlOf(cfg)}, nil
+	return &consoleServer{listener: l, certificate: source, url: cfg.Certificate.URL()}, nil
 }
 
 // open configures the console's child and what it may request.

@@ -32,6 +32,7 @@ import (
 	"latchkey/gateway/limit"
 	"latchkey/gateway/nodes"
 	"latchkey/gateway/observe"
+	"latchkey/gateway/outside"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 )
@@ -63,6 +64,8 @@ type Gateway struct {
 	turns    limit.Turns[access.ID]    // of devices and of targets; an attempt takes its device first
 	unknown  limit.Slowdown[access.ID] // slows readers at which many unknown cards are tried
 	learners learn.Desk
+
+	outside *outside.Outside // sinks and integrations
 
 	// The servers. Close closes each of them.
 	listener *transport.Listener
@@ -119,6 +122,8 @@ func (g *Gateway) listen() (err error) {
 		return err
 	}
 	g.metrics = observe.NewMetrics(g.sources())
+	g.outside = newOutside(g)
+	g.metrics.AddSinks(g.outside.Figures)
 	if g.cfg.Console != nil {
 		g.console, err = listenConsole(*g.cfg.Console, g.log)
 		switch {
@@ -168,6 +173,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		serve(g.console.serve)
 		serve(g.console.certificate.Run)
 	}
+	serve(g.outside.Run)
 	serve(g.keepUp)
 	serve(g.verify)
 	parts.Go(func() error { g.nodes.AskActuators(ctx, g.listener.Hint); return nil })

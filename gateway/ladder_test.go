@@ -75,6 +75,7 @@ var ladder = map[string]float64{
 	"gateway/adminsocket":      6,
 	"gateway/console/page":     5,
 	"gateway/console":          6,
+	"gateway/outside":          6,
 	"gateway":                  7,
 
 	"gateway/website/confine": 0,

@@ -16,13 +16,13 @@ import (
 
 func (a *server) addDoctorRoutes() {
 	handle(a, api.Diagnose,
-		func(_ context.Context, in *api.DoctorInput) (api.Diagnosis, error) {
-			return a.diagnose(in.Device)
+		func(ctx context.Context, in *api.DoctorInput) (api.Diagnosis, error) {
+			return a.diagnose(ctx, in.Device)
 		})
 }
 
 // diagnose lets the doctor examine everything, or one device.
-func (a *server) diagnose(device string) (api.Diagnosis, error) {
+func (a *server) diagnose(ctx context.Context, device string) (api.Diagnosis, error) {
 	if a.Live == nil {
 		return api.Diagnosis{}, route.ErrNoGateway
 	}
@@ -62,6 +62,9 @@ func (a *server) diagnose(device string) (api.Diagnosis, error) {
 			out.Website = a.Confinement()
 		}
 		found = doctor.Diagnose(f)
+		if a.Outside != nil {
+			found.Findings = append(found.Findings, a.Outside.Findings(ctx)...)
+		}
 		if w := out.Website; w != nil && !w.Running {
 			found.Findings = append(found.Findings, doctor.ConfinementFinding(w.Lacks))
 		}

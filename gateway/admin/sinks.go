@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/route"
 	"latchkey/gateway/audit"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/endpoint"
 	"latchkey/gateway/sink/webhook"
 	"latchkey/keys"
@@ -24,6 +25,8 @@ type Outside interface {
 	TestSink(ctx context.Context, r sinks.Sink) error
 	// RetryDeadLetter sends a refused event once more, and removes its dead letter if it is taken.
 	RetryDeadLetter(ctx context.Context, id access.ID, seq uint64) error
+	// Findings returns what is wrong with sinks and integrations, and what to do.
+	Findings(ctx context.Context) []doctor.Finding
 	// IntegrationStatus returns how the integration is doing, and false if it is not known yet.
 	IntegrationStatus(id access.ID) (api.IntegrationStatus, bool)
 	// TestIntegration connects to the broker once.

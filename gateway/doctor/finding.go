@@ -12,7 +12,7 @@ import (
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code   string      `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow"`
+	Code   string      `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow, website, sink, integration"`
 	Device audit.Named `json:"device,omitzero"`
 	Text   string      `json:"text" doc:"what was found, for people"`
 	Do     string      `json:"do" doc:"what to do about it"`
@@ -40,6 +40,12 @@ var HealthCodes = []string{CodeStore, CodeSpace, CodeSlow, CodeClock}
 
 // CodeWebsite is the code of a finding about the website. It keeps no door shut.
 const CodeWebsite = "website"
+
+// Codes of findings about other people's servers. They keep no door shut.
+const (
+	CodeSink        = "sink"        // it is paused or far behind, or its server has refused events
+	CodeIntegration = "integration" // it is paused, or has no connection
+)
 
 // StoreFinding returns the finding about a store that has failed.
 func StoreFinding(err error) Finding {

@@ -26,14 +26,12 @@ type Integration struct {
 
 // IntegrationStatus says how an integration is doing.
 type IntegrationStatus struct {
-	Connected bool      `json:"connected" doc:"to the broker"`
-	Since     time.Time `json:"since,omitzero" doc:"when that last changed"`
-	LastError string    `json:"lastError,omitempty"`
-	Announced int       `json:"announced" doc:"doors and lamps"`
-	Obeyed    uint64    `json:"obeyed" doc:"commands that were granted, since the start of the gateway"`
-	Refused   uint64    `json:"refused" doc:"commands that were refused, since then"`
-	LastWhy   string    `json:"lastWhy,omitempty" doc:"of the last refusal"`
-	WaitUntil time.Time `json:"waitUntil,omitzero" doc:"no code is checked before: too many were wrong"`
+	Connected  bool              `json:"connected" doc:"to the broker"`
+	Since      time.Time         `json:"since,omitzero" doc:"when that last changed"`
+	LastError  string            `json:"lastError,omitempty"`
+	Refused    map[string]uint64 `json:"refused" doc:"commands that were refused before a decision, by reason, since the start of the gateway"`
+	WrongCodes int               `json:"wrongCodes,omitempty" doc:"within a day"`
+	CodesAfter uint32            `json:"codesAfter,omitempty" doc:"seconds for which no code is checked, because too many were wrong"`
 }
 
 // NewIntegration asks for an integration.
