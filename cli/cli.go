@@ -15,6 +15,7 @@ import (
 
 	"latchkey/cli/connection"
 	"latchkey/cli/demo"
+	"latchkey/cli/serving"
 	"latchkey/cli/simulate"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/website/child"
@@ -74,7 +75,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func commands() []*cli.Command {
 	return []*cli.Command{
-		serveCommand(),
+		serving.Command(serving.Setting{Version: version(), Data: dataFlag, Options: storeOptions}),
 		group("config", "the settings of serve", configCommands()...),
 		demo.Command(demo.Setting{Version: version(), Socket: connection.SocketName, Options: storeOptions}),
 		group("target", "doors and lamps", targetCommands()...),
@@ -84,6 +85,8 @@ func commands() []*cli.Command {
 		group("group", "groups of persons or of targets", groupCommands()...),
 		group("schedule", "weekly windows, with exceptions", scheduleCommands()...),
 		group("grant", "who may do what, where and when", grantCommands()...),
+		group("integration", "other systems that show and ask, such as Home Assistant", integrationCommands()...),
+		group("sink", "servers that events are sent to", sinkCommands()...),
 		group("account", "who may sign in at the website", accountCommands()...),
 		group("console", "first account and certificate of the website", consoleCommands()...),
 		statusCommand().command(),

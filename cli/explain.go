@@ -14,12 +14,13 @@ import (
 
 func explainCommand() spec {
 	return spec{
-		name: "explain", usage: "show what would be decided for a person, a card or a switch, and why",
+		name: "explain", usage: "show what would be decided for a person, a card, a switch or an integration, and why",
 		need: []string{"target"},
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "person", Usage: "who: a person with a valid card,"},
 			&cli.StringFlag{Name: "uid", Usage: "a card, in hex; - reads it from standard input,"},
-			&cli.StringFlag{Name: "device", Usage: "or a switch"},
+			&cli.StringFlag{Name: "device", Usage: "a switch,"},
+			&cli.StringFlag{Name: "integration", Usage: "or another system, with the right code"},
 			&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp"},
 			&cli.StringFlag{Name: "action", Usage: "unlock, lock, on, off or toggle",
 				DefaultText: "unlock for a door, on for a lamp"},
@@ -33,7 +34,7 @@ func explainCommand() spec {
 }
 
 func explain(x *call) error {
-	if err := x.oneOf("person", "uid", "device"); err != nil {
+	if err := x.oneOf("person", "uid", "device", "integration"); err != nil {
 		return err
 	}
 	if c := clock.Source(x.String("clock")); c != clock.NTP && c != clock.RTC {
@@ -44,7 +45,7 @@ func explain(x *call) error {
 		return err
 	}
 	in := api.Question{Person: x.String("person"), UID: uid, Device: x.String("device"),
-		Target: x.String("target"), Action: x.String("action")}
+		Target: x.String("target"), Action: x.String("action"), Integration: x.String("integration")}
 	if in.At, err = x.time("at"); err != nil {
 		return err
 	}

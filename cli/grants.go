@@ -18,13 +18,18 @@ func grantCommands() []spec {
 			flags: append([]cli.Flag{
 				&cli.StringFlag{Name: "person", Usage: "who: a person,"},
 				&cli.StringFlag{Name: "group", Usage: "a group of persons,"},
-				&cli.StringFlag{Name: "device", Usage: "or a switch"},
+				&cli.StringFlag{Name: "device", Usage: "a switch,"},
+				&cli.StringFlag{Name: "integration", Usage: "or another system, such as Home Assistant"},
 				&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp,"},
 				&cli.StringFlag{Name: "target-group", Usage: "or a group of targets"},
 				&cli.StringSliceFlag{Name: "action",
 					Usage:       "unlock, lock, on, off, toggle or level; more than once for several",
-					DefaultText: "all that fit"},
+					DefaultText: "all that fit; unlock of an integration must be named"},
 				&cli.StringFlag{Name: "schedule", Usage: "when", DefaultText: "always"},
+				&cli.BoolFlag{Name: "code", Usage: "an integration must send a code, which is read from standard input"},
+				&cli.StringFlag{Name: "code-of", Usage: "an integration must send the PIN of this person"},
+				&cli.BoolFlag{Name: "no-code",
+					Usage: "let an integration unlock a door without a code: whoever has the broker opens it"},
 				&cli.BoolFlag{Name: "deny", Usage: "deny instead of allow; a deny beats every allow"},
 			}, validity()...),
 			run: addGrant,
@@ -33,6 +38,7 @@ func grantCommands() []spec {
 			name: "list", usage: "list grants",
 			flags: []cli.Flag{
 				&cli.StringFlag{Name: "person", Usage: "only those for this person, by name or by group"},
+				&cli.StringFlag{Name: "integration", Usage: "only those for this integration"},
 				&cli.StringFlag{Name: "target",
 					Usage: "only those for this target, by name or by group; also lists whom each lets in"},
 			},
@@ -47,7 +53,8 @@ func listGrants(x *call) error {
 	if err != nil {
 		return err
 	}
-	which := api.GrantFilter{Person: x.String("person"), Target: x.String("target")}
+	which := api.GrantFilter{Person: x.String("person"), Target: x.String("target"),
+		Integration: x.String("integration")}
 	columns := "EFFECT WHO WHERE ACTIONS SCHEDULE FROM UNTIL ID"
 	if which.Target != "" {
 		columns += " FOR"
@@ -65,8 +72,8 @@ func listGrants(x *call) error {
 
 // grantFor names the person, group or device that a grant is for.
 func grantFor(g api.Grant) string {
-	if g.Device.ID != "" {
-		return g.Device.Name
+	if g.Device.ID != "" || g.Integration.ID != "" {
+		return g.Device.Name + g.Integration.Name
 	}
 	var names []string
 	for _, h := range g.Holders {
@@ -76,7 +83,7 @@ func grantFor(g api.Grant) string {
 }
 
 func addGrant(x *call) (err error) {
-	if err := x.oneOf("person", "group", "device"); err != nil {
+	if err := x.oneOf("person", "group", "device", "integration"); err != nil {
 		return err
 	}
 	if err := x.oneOf("target", "target-group"); err != nil {
@@ -84,7 +91,13 @@ func addGrant(x *call) (err error) {
 	}
 	in := api.NewGrant{Person: x.String("person"), Group: x.String("group"), Device: x.String("device"),
 		Target: x.String("target"), TargetGroup: x.String("target-group"),
-		Actions: x.StringSlice("action"), Schedule: x.String("schedule")}
+		Actions: x.StringSlice("action"), Schedule: x.String("schedule"), Integration: x.String("integration"),
+		CodeOf: x.String("code-of"), NoCode: x.Bool("no-code")}
+	if x.Bool("code") {
+		if in.Code, err = x.secret("code"); err != nil {
+			return err
+		}
+	}
 	if x.Bool("deny") {
 		in.Effect = "deny"
 	}
@@ -111,6 +124,12 @@ func addGrant(x *call) (err error) {
 // grantWhen says when a grant is valid.
 func grantWhen(g api.Grant, zone *time.Location) string {
 	when := g.Schedule.Name
+	switch {
+	case g.Code:
+		when += " with a code"
+	case g.CodeOf.ID != "":
+		when += " with the PIN of " + g.CodeOf.Name
+	}
 	if !g.From.IsZero() {
 		when += " from " + inZone(g.From, zone)
 	}
@@ -145,6 +164,8 @@ func grantWho(g api.Grant) string {
 		return "group " + g.Group.Name
 	case g.Device.ID != "":
 		return "device " + g.Device.Name
+	case g.Integration.ID != "":
+		return "integration " + g.Integration.Name
 	}
 	return g.Person.Name
 }

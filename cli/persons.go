@@ -26,6 +26,21 @@ func personCommands() []spec {
 		},
 		suspension("suspend", "suspend a person: none of their cards opens anything", true),
 		suspension("resume", "end the suspension of a person", false),
+		{
+			name: "pin", args: "NAME",
+			usage: "set a person's PIN, which is read from standard input: 6 to 12 digits",
+			run: func(x *call) error {
+				code, err := x.secret("PIN")
+				if err != nil {
+					return err
+				}
+				return showChanges(x, api.SetPIN, api.AtWith(x.arg(0), api.NewPIN{Code: code}))
+			},
+		},
+		{
+			name: "pin-rm", args: "NAME", usage: "remove a person's PIN",
+			run: func(x *call) error { return showChanges(x, api.RemovePIN, api.At(x.arg(0))) },
+		},
 		removal("NAME", "remove a person with their cards, grants and memberships", api.RemovePerson),
 	}
 }

@@ -87,6 +87,7 @@ var ladder = map[string]float64{
 	"cli/connection":       8.5,
 	"cli/simulate":         7,
 	"cli/demo":             8,
+	"cli/serving":          8.7,
 	"cli":                  9,
 	"cli/latchkey":         10,
 	"bench/flood":          8,
@@ -121,7 +122,7 @@ var alone = map[string][]string{
 	// bench compares with stock go-coap, and its load uses a node that costs little.
 	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"},
 	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi", "gateway/admin/route"},
-	"github.com/urfave/cli":         {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
+	"github.com/urfave/cli":         {"cli", "cli/serving", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap": {"coapres/transport", "coapres/transport/message_test", "gateway",
 		"coapres", "coapres/device", "gateway/session_test", "gateway/homeassistant_test", "gateway/e2e_test", "bench/load", "bench/server",
 		"bench/latchkey-bench"},

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -87,8 +88,11 @@ func (a *server) withSink(ref string, f func(sinks.Sink) error) (none api.Nothin
 
 // wrapOutside makes an error about somebody else's server one that may go away by itself.
 func wrapOutside(name string, err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, access.ErrNotFound):
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return route.Unavailable{Err: fmt.Errorf("%s: %w", name, err)}
 }

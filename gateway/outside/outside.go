@@ -30,6 +30,7 @@ import (
 	"latchkey/gateway/sink/sender"
 	"latchkey/gateway/sink/webhook"
 	"latchkey/gateway/store"
+	"latchkey/gateway/text"
 )
 
 // Config says what the sinks and integrations work with. All fields are required.
@@ -133,10 +134,16 @@ func viewSink(s sink.Status) api.SinkStatus {
 }
 
 // TestSink sends one test event.
-func (o *Outside) TestSink(ctx context.Context, r sinks.Sink) error { return o.sinks.Test(ctx, r) }
+func (o *Outside) TestSink(ctx context.Context, r sinks.Sink) error {
+	ctx, cancel := context.WithTimeout(ctx, testWithin)
+	defer cancel()
+	return o.sinks.Test(ctx, r)
+}
 
 // RetryDeadLetter sends a refused event once more, and removes its dead letter if it is taken.
 func (o *Outside) RetryDeadLetter(ctx context.Context, id access.ID, seq uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, testWithin)
+	defer cancel()
 	return o.sinks.Retry(ctx, id, seq)
 }
 
@@ -147,7 +154,7 @@ func (o *Outside) IntegrationStatus(id access.ID) (api.IntegrationStatus, bool) 
 			continue
 		}
 		v := api.IntegrationStatus{Connected: s.Connection.Connected, Since: s.Connection.Since,
-			LastError: cmp.Or(s.Trouble, s.Connection.Error), WrongCodes: s.WrongCodes,
+			LastError: cmp.Or(s.Trouble, text.MakePlain(s.Connection.Error)), WrongCodes: s.WrongCodes,
 			CodesAfter: uint32(s.Shut.Round(time.Second) / time.Second), Refused: map[string]uint64{}}
 		for reason, n := range s.Refused {
 			v.Refused[reason] = n
@@ -157,8 +164,8 @@ func (o *Outside) IntegrationStatus(id access.ID) (api.IntegrationStatus, bool) 
 	return api.IntegrationStatus{}, false
 }
 
-// testWithin bounds a test of a broker.
-const testWithin = 15 * time.Second
+// testWithin bounds a test of a server: somebody waits for the answer at a terminal, for 10 s.
+const testWithin = 8 * time.Second
 
 // TestIntegration connects to the broker once, with another client id, so that the running
 // connection stays.
@@ -209,7 +216,7 @@ func (o *Outside) Findings(ctx context.Context) (found []doctor.Finding) {
 				"integration %s: %s", s.Name, s.Trouble)
 		case !s.Connection.Connected && !s.Connection.Since.IsZero():
 			add(doctor.CodeIntegration, "latchkey integration test "+s.Name+" tries again at once",
-				"integration %s is not connected to %s: %s", s.Name, s.Connection.Server, s.Connection.Error)
+				"integration %s is not connected to %s: %s", s.Name, s.Connection.Server, text.MakePlain(s.Connection.Error))
 		}
 	}
 	return found

@@ -13,7 +13,7 @@ const maxText = 400
 func MakePlain(text string) string {
 	for cut := true; cut; {
 		cut = false
-		for _, prefix := range []string{"access: ", "store: ", "apply: ", "keys: ", "wire: "} {
+		for _, prefix := range []string{"access: ", "store: ", "apply: ", "keys: ", "wire: ", "mqtt: "} {
 			if rest, ok := strings.CutPrefix(text, prefix); ok {
 				text, cut = rest, true
 			}

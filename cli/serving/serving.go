@@ -1,4 +1,5 @@
-package cli
+// Package serving is the command that runs the gateway.
+package serving
 
 import (
 	"context"
@@ -21,7 +22,15 @@ import (
 	"latchkey/keys/provision"
 )
 
-func serveCommand() *cli.Command {
+// Setting is what the program knows and this command needs.
+type Setting struct {
+	Version string
+	Data    string                         // the flag that names the data folder
+	Options func(dir string) store.Options // how the store in a data folder is opened
+}
+
+// Command is the command serve.
+func Command(set Setting) *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "run the gateway",
@@ -30,12 +39,12 @@ func serveCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return terminal.WrongUse(c, "serve takes no arguments, only flags")
 			}
-			return serve(c)
+			return serve(c, set)
 		},
 	}
 }
 
-func serve(c *cli.Context) error {
+func serve(c *cli.Context, set Setting) error {
 	s, err := settings.Read(c)
 	if err != nil {
 		return err
@@ -48,7 +57,7 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
-	p := connection.Place{Dir: c.String(dataFlag), Again: func(dir string) string {
+	p := connection.Place{Dir: c.String(set.Data), Again: func(dir string) string {
 		return serveLine(c, dir)
 	}}
 	if p.Dir, err = filepath.Abs(p.Dir); err != nil {
@@ -71,7 +80,7 @@ func serve(c *cli.Context) error {
 	if err := p.CheckOwner(); err != nil {
 		return err
 	}
-	o := storeOptions(p.Dir)
+	o := set.Options(p.Dir)
 	o.Hold = true
 	o.Log, o.Fatal = log, func(err error) {
 		log.Error("every door stays shut until the gateway has started again and checked its store",
@@ -84,7 +93,7 @@ func serve(c *cli.Context) error {
 	}
 	defer func() { _ = st.Close() }()
 	cfg.Store, cfg.AdminSocket, cfg.Version, cfg.Log = st, filepath.Join(p.Dir, connection.SocketName),
-		version(), log
+		set.Version, log
 	g, err := gateway.New(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: another program has that port: stop it, "+
