@@ -68,16 +68,13 @@ func New(cfg Config) *Outside {
 	return o
 }
 
-// protocols make the senders. A sender of MQTT needs a client id of its own: a second one with the
-// same would end the first.
+// protocols make the senders.
 var protocols = map[sinks.Protocol]sink.Protocol{
 	sinks.Webhook: webhook.New,
 	sinks.AMQP091: func(r sinks.Sink) (sender.Sender, error) { return amqp091.New(r), nil },
 	sinks.AMQP10:  func(r sinks.Sink) (sender.Sender, error) { return amqp10.New(r), nil },
-	sinks.NATS:    func(r sinks.Sink) (sender.Sender, error) { return natsout.New(r.Endpoint, r.Place), nil },
-	sinks.MQTT: func(r sinks.Sink) (sender.Sender, error) {
-		return mqttout.New(r.Endpoint, r.Place, "latchkey-"+string(access.NewID())), nil
-	},
+	sinks.NATS:    natsout.New,
+	sinks.MQTT:    mqttout.New,
 }
 
 func (o *Outside) source() cloudevent.Source {

@@ -86,7 +86,8 @@ func Start(t testing.TB, o Options) *Broker {
 }
 
 func (b *Broker) configuration() string {
-	lines := []string{"user root", "set_tcp_nodelay true", "max_queued_messages 0",
+	// Version 2.0.11 ends the connection after a refused message if max_queued_messages is 0.
+	lines := []string{"user root", "set_tcp_nodelay true", "max_queued_messages 1000000",
 		"persistence " + strconv.FormatBool(b.Persistent), "persistence_location " + b.dir + "/", "log_dest stderr", "log_type error",
 		"log_type warning", "log_type notice",
 		fmt.Sprintf("listener %d 127.0.0.1", b.port)}

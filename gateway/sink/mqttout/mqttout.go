@@ -6,9 +6,12 @@ package mqttout
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"strings"
 
-	"latchkey/gateway/endpoint"
+	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/mqtt"
 	"latchkey/gateway/sink/sender"
 )
@@ -31,10 +34,15 @@ type Sender struct {
 
 var _ sender.Sender = (*Sender)(nil)
 
-// New returns a sender. clientID is who we are to the broker, which knows one connection by it.
-// place is where topics begin; empty: [DefaultPlace].
-func New(e endpoint.Endpoint, place, clientID string) *Sender {
-	return &Sender{place: cmp.Or(place, DefaultPlace), settings: mqtt.Settings{Endpoint: e, ClientID: clientID}}
+// New returns the sender of a sink. Each sender is another client to the broker, which ends one of
+// two connections with the same client id: a sink is tested while it sends.
+func New(s sinks.Sink) (sender.Sender, error) {
+	place := cmp.Or(s.Place, DefaultPlace)
+	if strings.ContainsAny(place, "+#") || strings.HasPrefix(place, "$") {
+		return nil, fmt.Errorf("mqttout: %q is no beginning of topics: leave out + and #, and a $ in front", place)
+	}
+	id := fmt.Sprintf("latchkey-%s-%s", s.ID, rand.Text()[:8])
+	return &Sender{place: place, settings: mqtt.Settings{Endpoint: s.Endpoint, ClientID: id}}, nil
 }
 
 // Send implements [sender.Sender]. It waits for the acknowledgement of each message, but not before

@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/endpoint"
 	"latchkey/gateway/endpoint/badnet"
 	"latchkey/gateway/mqtt/mosquitto"
 	"latchkey/gateway/sink/sender"
@@ -25,8 +27,13 @@ user reader
 topic read latchkey/#
 `
 
-func newSender(t *testing.T, s *Sender) *Sender {
+// newSender makes a sender that is closed when the test ends.
+func newSender(t *testing.T, e endpoint.Endpoint, place string) sender.Sender {
 	t.Helper()
+	s, err := New(sinks.Sink{ID: "a1b2c3d4e5", Endpoint: e, Place: place})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -41,7 +48,7 @@ func feed(t *testing.T, n int) {
 	b := mosquitto.Start(t, mosquitto.Options{TLS: true, ACL: acl, Persistent: true})
 	proxy := badnet.Start(t, b.Addr())
 	reader := b.Subscribe("reader", "%t %p", "latchkey/#")
-	s := newSender(t, New(b.EndpointAt(proxy.Addr(), "latchkey"), "", "latchkey-sink-1"))
+	s := newSender(t, b.EndpointAt(proxy.Addr(), "latchkey"), "")
 	batches := n / 100
 	cutLater := func(after time.Duration) { time.AfterFunc(after, proxy.Cut) }
 	faults := map[int]func(){
@@ -86,7 +93,7 @@ func TestNothingIsLostThroughFaults(t *testing.T) { feed(t, 4000) }
 func TestTheFormOnTheWire(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{Users: map[string]string{"latchkey": "secret", "reader": "x"}, ACL: acl})
 	reader := b.Subscribe("reader", "%t|%q|%r|%C|%p", "latchkey/#")
-	s := newSender(t, New(b.Endpoint("latchkey"), "", "latchkey-sink-1"))
+	s := newSender(t, b.Endpoint("latchkey"), "")
 	messages := sinktest.Make(1, 1)
 	sinktest.Deliver(t, s, messages)
 	want := "latchkey/" + sinktest.Site + "/event/receipt|1|0|application/cloudevents+json|" + string(messages[0].Body)
@@ -110,20 +117,21 @@ func TestWhatIsForGood(t *testing.T) {
 	long := sinktest.Make(1, 3)
 	long[1].Body = append(long[1].Body, strings.Repeat(" ", 1000)...)
 	for name, try := range map[string]struct {
-		sender *Sender
-		batch  []sender.Message
-		taken  int
-		halt   bool
-		want   string
+		endpoint endpoint.Endpoint
+		place    string
+		batch    []sender.Message
+		taken    int
+		halt     bool
+		want     string
 	}{
-		"no right to the topic": {New(b.Endpoint("latchkey"), "other", "c"), sinktest.Make(1, 3), 0, true, "not authorized"},
-		"no rights at all":      {New(b.Endpoint("reader"), "", "c"), sinktest.Make(1, 3), 0, true, "not authorized"},
-		"wrong password":        {New(wrong, "", "c"), sinktest.Make(1, 3), 0, true, "authorized"},
-		"no certificate":        {New(without, "", "c"), sinktest.Make(1, 3), 0, true, "certificate"},
-		"an event is too large": {New(small.Endpoint(""), "", "c"), long, 1, false, "too large"},
+		"no right to the topic": {b.Endpoint("latchkey"), "other", sinktest.Make(1, 3), 0, true, "not authorized"},
+		"no rights at all":      {b.Endpoint("reader"), "", sinktest.Make(1, 3), 0, true, "not authorized"},
+		"wrong password":        {wrong, "", sinktest.Make(1, 3), 0, true, "authorized"},
+		"no certificate":        {without, "", sinktest.Make(1, 3), 0, true, "certificate"},
+		"an event is too large": {small.Endpoint(""), "", long, 1, false, "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSender(t, try.sender)
+			s := newSender(t, try.endpoint, try.place)
 			// The end of a connection may arrive before the reason does, which is not for good.
 			var taken int
 			var err error
@@ -143,7 +151,7 @@ func TestWhatIsForGood(t *testing.T) {
 // TestRevokedRightsStopInOrder takes the right to one kind of event away.
 func TestRevokedRightsStopInOrder(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{TLS: true, ACL: acl})
-	s := newSender(t, New(b.Endpoint("latchkey"), "", "c"))
+	s := newSender(t, b.Endpoint("latchkey"), "")
 	sinktest.Deliver(t, s, sinktest.Make(1, 30))
 	b.SetACL(strings.Replace(acl, "topic write latchkey/+/event/#", "topic write latchkey/+/event/decision", 1))
 	b.Restart()
@@ -166,7 +174,7 @@ func TestRevokedRightsStopInOrder(t *testing.T) {
 func TestSendEndsWithItsContext(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
 	proxy := badnet.Start(t, b.Addr())
-	s := newSender(t, New(b.EndpointAt(proxy.Addr(), ""), "", "c"))
+	s := newSender(t, b.EndpointAt(proxy.Addr(), ""), "")
 	sinktest.Deliver(t, s, sinktest.Make(1, 3))
 	proxy.Freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -185,4 +193,26 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	proxy.Cut()
 	proxy.Thaw()
 	sinktest.Deliver(t, s, sinktest.Make(4, 6))
+}
+
+func TestAPlaceIsTheBeginningOfATopic(t *testing.T) {
+	for place, want := range map[string]bool{"": true, "home": true, "home/doors": true, "a+b": false, "#": false,
+		"$SYS": false} {
+		if _, err := New(sinks.Sink{Place: place}); (err == nil) != want {
+			t.Errorf("%q: got %v, want taken: %v", place, err, want)
+		}
+	}
+}
+
+// TestASinkIsTestedWhileItSends has two senders of one sink.
+func TestASinkIsTestedWhileItSends(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{})
+	one, two := newSender(t, b.Endpoint(""), ""), newSender(t, b.Endpoint(""), "")
+	for seq := range 3 {
+		for _, s := range []sender.Sender{one, two} {
+			if taken, err := s.Send(t.Context(), sinktest.Make(seq+1, seq+1)); taken != 1 || err != nil {
+				t.Fatalf("got %d, %v", taken, err)
+			}
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/endpoint"
 	"latchkey/gateway/endpoint/dial"
 	"latchkey/gateway/sink/sender"
@@ -52,11 +53,26 @@ type link struct {
 
 var _ sender.Sender = (*Sender)(nil)
 
-// New returns a sender. place is where subjects begin; empty: [DefaultPlace]. The password of the
-// endpoint is that of its user; without a user it is the seed of an NKey, the content of a
-// credentials file, or a token.
-func New(e endpoint.Endpoint, place string) *Sender {
-	return &Sender{endpoint: e, place: cmp.Or(place, DefaultPlace)}
+// New returns the sender of a sink. The password of its endpoint is that of its user; without a
+// user it is the seed of an NKey, the content of a credentials file, or a token.
+func New(s sinks.Sink) (sender.Sender, error) {
+	place := cmp.Or(s.Place, DefaultPlace)
+	if !isSubject(place) {
+		return nil, fmt.Errorf("natsout: %q is no beginning of subjects: want words with dots between", place)
+	}
+	return &Sender{endpoint: s.Endpoint, place: place}, nil
+}
+
+// isSubject tells whether it can be the beginning of a subject that is published to. Those with a $
+// in front are the server's own.
+func isSubject(place string) bool {
+	for word := range strings.SplitSeq(place, ".") {
+		wrong := func(c rune) bool { return c <= ' ' || c > '~' || c == '*' || c == '>' }
+		if word == "" || strings.ContainsFunc(word, wrong) {
+			return false
+		}
+	}
+	return !strings.HasPrefix(place, "$")
 }
 
 // Send implements [sender.Sender]. The stream stores each message before the next one is sent: a

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"go.uber.org/goleak"
 
+	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/endpoint"
 	"latchkey/gateway/endpoint/badnet"
 	"latchkey/gateway/sink/sender"
@@ -35,8 +36,13 @@ const rights = `authorization { users: [
  {user: "CN=admin"}
 ]}`
 
-func newSender(t *testing.T, s *Sender) *Sender {
+// newSender makes a sender that is closed when the test ends.
+func newSender(t *testing.T, e endpoint.Endpoint, place string) sender.Sender {
 	t.Helper()
+	s, err := New(sinks.Sink{ID: "a1b2c3d4e5", Endpoint: e, Place: place})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -53,7 +59,7 @@ func feed(t *testing.T, n int) {
 	admin := server.admin("admin")
 	stream := server.stream(admin, events)
 	proxy := badnet.Start(t, server.addr())
-	s := newSender(t, New(server.endpointAt(proxy.Addr(), "latchkey"), ""))
+	s := newSender(t, server.endpointAt(proxy.Addr(), "latchkey"), "")
 	batches := n / 100
 	cutLater := func(after time.Duration) { time.AfterFunc(after, proxy.Cut) }
 	faults := map[int]func(){
@@ -106,7 +112,7 @@ func TestAFullStreamTakesTheRestInOrder(t *testing.T) {
 	small := events
 	small.MaxMsgs, small.Discard, small.Retention = 25, jetstream.DiscardNew, jetstream.WorkQueuePolicy
 	stream := server.stream(admin, small)
-	s := newSender(t, New(server.endpoint(""), ""))
+	s := newSender(t, server.endpoint(""), "")
 	taken, err := s.Send(t.Context(), sinktest.Make(1, 100))
 	if taken != 25 || err == nil || sender.IsPermanent(err) {
 		t.Fatalf("got %d, %v, want 25 and a failure that is not for good", taken, err)
@@ -145,7 +151,7 @@ func TestTwoSitesInOneStreamHideNothing(t *testing.T) {
 	admin := server.admin("")
 	server.stream(admin, jetstream.StreamConfig{Name: "ALL", Subjects: []string{"latchkey.>", "second.>"}})
 	for _, place := range []string{"", "second"} {
-		s := newSender(t, New(server.endpoint(""), place))
+		s := newSender(t, server.endpoint(""), place)
 		for _, site := range []string{"site1", "site2"} {
 			batch := sinktest.Make(1, 3)
 			for i := range batch {
@@ -167,7 +173,7 @@ func TestTwoSitesInOneStreamHideNothing(t *testing.T) {
 func TestNoStreamTakesNothing(t *testing.T) {
 	server := startServer(t, false, "")
 	admin := server.admin("")
-	s := newSender(t, New(server.endpoint(""), ""))
+	s := newSender(t, server.endpoint(""), "")
 	fails := func(want string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), sinktest.Within)
@@ -228,28 +234,28 @@ authorization { users: [{user: latchkey, password: secret}] }`)
 	}
 	const halt, refusal, temporary = "halt", "refusal", "temporary"
 	for name, try := range map[string]struct {
-		sender *Sender
-		batch  []sender.Message
-		taken  int
-		kind   string
-		want   string
+		endpoint endpoint.Endpoint
+		batch    []sender.Message
+		taken    int
+		kind     string
+		want     string
 	}{
-		"no right to the subject":      {New(secure.endpoint("reader"), ""), sinktest.Make(1, 3), 0, halt, "ermissions"},
-		"no right to the answer":       {New(secure.endpoint("noanswer"), ""), sinktest.Make(1, 3), 0, halt, "ermissions"},
-		"a user that nobody knows":     {New(secure.endpoint("nobody"), ""), sinktest.Make(1, 3), 0, halt, "uthorization"},
-		"wrong password":               {New(login(users, "other"), ""), sinktest.Make(1, 3), 0, halt, "uthorization"},
-		"a seed that is none":          {New(seed, ""), sinktest.Make(1, 3), 0, halt, "seed"},
-		"no certificate":               {New(without, ""), sinktest.Make(1, 3), 0, halt, "certificate"},
-		"the server's is unknown":      {New(stranger, ""), sinktest.Make(1, 3), 0, halt, "certificate"},
-		"a private address":            {New(public, ""), sinktest.Make(1, 3), 0, halt, "--private"},
-		"the server wants TLS":         {New(plain, ""), sinktest.Make(1, 3), 0, halt, "secure connection required"},
-		"the server has no TLS":        {New(clear, ""), sinktest.Make(1, 3), 0, halt, "secure connection not available"},
-		"too large for the stream":     {New(login(users, "secret"), ""), long(600), 1, refusal, "size exceeds"},
-		"too large for the server":     {New(login(users, "secret"), ""), long(3000), 1, refusal, "larger than the server takes"},
-		"the account has no JetStream": {New(login(off, "secret"), ""), sinktest.Make(1, 3), 0, temporary, "no stream"},
+		"no right to the subject":      {secure.endpoint("reader"), sinktest.Make(1, 3), 0, halt, "ermissions"},
+		"no right to the answer":       {secure.endpoint("noanswer"), sinktest.Make(1, 3), 0, halt, "ermissions"},
+		"a user that nobody knows":     {secure.endpoint("nobody"), sinktest.Make(1, 3), 0, halt, "uthorization"},
+		"wrong password":               {login(users, "other"), sinktest.Make(1, 3), 0, halt, "uthorization"},
+		"a seed that is none":          {seed, sinktest.Make(1, 3), 0, halt, "seed"},
+		"no certificate":               {without, sinktest.Make(1, 3), 0, halt, "certificate"},
+		"the server's is unknown":      {stranger, sinktest.Make(1, 3), 0, halt, "certificate"},
+		"a private address":            {public, sinktest.Make(1, 3), 0, halt, "--private"},
+		"the server wants TLS":         {plain, sinktest.Make(1, 3), 0, halt, "secure connection required"},
+		"the server has no TLS":        {clear, sinktest.Make(1, 3), 0, halt, "secure connection not available"},
+		"too large for the stream":     {login(users, "secret"), long(600), 1, refusal, "size exceeds"},
+		"too large for the server":     {login(users, "secret"), long(3000), 1, refusal, "larger than the server takes"},
+		"the account has no JetStream": {login(off, "secret"), sinktest.Make(1, 3), 0, temporary, "no stream"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSender(t, try.sender)
+			s := newSender(t, try.endpoint, "")
 			// The end of a connection may arrive before the reason does, which is not for good.
 			var taken int
 			var err error
@@ -278,7 +284,7 @@ func TestRevokedRightsPauseAndComeBack(t *testing.T) {
 	server := startServer(t, true, rights)
 	admin := server.admin("admin")
 	server.stream(admin, events)
-	s := newSender(t, New(server.endpoint("latchkey"), ""))
+	s := newSender(t, server.endpoint("latchkey"), "")
 	sinktest.Deliver(t, s, sinktest.Make(1, 10))
 	server.restart(strings.Replace(rights, `publish: "latchkey.>", subscribe: "_INBOX.>"`,
 		`publish: "latchkey.*.decision", subscribe: "_INBOX.>"`, 1))
@@ -331,7 +337,7 @@ func TestOtherWaysToSayWhoWeAre(t *testing.T) {
 			if err := e.Check("nats"); err != nil {
 				t.Fatal(err)
 			}
-			s := newSender(t, New(e, ""))
+			s := newSender(t, e, "")
 			taken, err := s.Send(t.Context(), sinktest.Make(1, 1))
 			if taken != 0 || !strings.Contains(fmt.Sprint(err), "no stream") {
 				t.Errorf("got %d, %v, want that we are let in and find no stream", taken, err)
@@ -362,7 +368,7 @@ func TestAServerCannotHarmUs(t *testing.T) {
 		"other servers to connect to": strings.Replace(greeting, "}", `,"connect_urls":["127.0.0.1:1"]}`, 1) + "PONG\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSender(t, New(endpoint.Endpoint{URL: "nats://" + answer(t, bytes), Private: true}, ""))
+			s := newSender(t, endpoint.Endpoint{URL: "nats://" + answer(t, bytes), Private: true}, "")
 			taken, err := s.Send(t.Context(), sinktest.Make(1, 1))
 			if taken != 0 || err == nil || sender.IsPermanent(err) || strings.Contains(err.Error(), "\x1b") {
 				t.Errorf("got %d, %v", taken, err)
@@ -400,7 +406,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	server := startServer(t, false, "")
 	server.stream(server.admin(""), events)
 	proxy := badnet.Start(t, server.addr())
-	s := newSender(t, New(server.endpointAt(proxy.Addr(), ""), ""))
+	s := newSender(t, server.endpointAt(proxy.Addr(), ""), "")
 	sinktest.Deliver(t, s, sinktest.Make(1, 3))
 	proxy.Freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -420,4 +426,13 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	}
 	proxy.Thaw()
 	sinktest.Deliver(t, s, sinktest.Make(4, 6))
+}
+
+func TestAPlaceIsTheBeginningOfASubject(t *testing.T) {
+	for place, want := range map[string]bool{"": true, "home": true, "home.doors": true, "a.*": false, ">": false,
+		"a..b": false, ".a": false, "a.": false, "a b": false, "$JS": false, "a$": true, "ä": false} {
+		if _, err := New(sinks.Sink{Place: place}); (err == nil) != want {
+			t.Errorf("%q: got %v, want taken: %v", place, err, want)
+		}
+	}
 }
