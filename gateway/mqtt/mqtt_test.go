@@ -209,7 +209,7 @@ func TestWhyThereIsNoConnection(t *testing.T) {
 		"MQTT 3.1.1, refuses":            {old, true, "does not speak MQTT 5"},
 		"MQTT 3.1.1, takes anything":     {kind, true, "does not speak MQTT 5"},
 		"another protocol":               {http, false, "does not speak MQTT"},
-		"nobody answers":                 {nobody, false, "EOF"},
+		"nobody answers":                 {nobody, false, "does not speak MQTT 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// A server that refuses a certificate ends the connection, which may arrive first.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -56,7 +57,11 @@ func (w *wire) Read(p []byte) (int, error) {
 // readPacket returns the next packet with its header (MQTT 5, section 2.1).
 func (w *wire) readPacket() ([]byte, error) {
 	first, err := w.in.ReadByte()
-	if err != nil {
+	switch {
+	case !w.greeted && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		// Some brokers do so that know an older MQTT only. Others do when they are about to stop.
+		return nil, fmt.Errorf("the server ended the connection without an answer, perhaps because it does not speak MQTT 5: %w", err)
+	case err != nil:
 		return nil, err
 	}
 	if !w.greeted && first != packets.CONNACK<<4 {
