@@ -56,8 +56,9 @@ func Open(ctx context.Context, s Settings) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
-	c := &Conn{settings: s, wire: newWire(raw), session: state.NewInMemory(), sending: make(chan struct{}, 1),
-		received: make(chan Message, maxWaiting), done: make(chan struct{})}
+	watched := dial.Watch(raw)
+	c := &Conn{settings: s, wire: newWire(watched), session: state.NewInMemory(),
+		sending: make(chan struct{}, 1), received: make(chan Message, maxWaiting), done: make(chan struct{})}
 	c.client = paho.NewClient(paho.ClientConfig{Conn: c.wire, Session: c.session, PacketTimeout: ackWithin,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){c.receive},
 		OnClientError:     c.end,
@@ -70,6 +71,9 @@ func Open(ctx context.Context, s Settings) (*Conn, error) {
 		}})
 	if err := c.greet(ctx); err != nil {
 		raw.Close()
+		if first := watched.FirstError(); dial.IsCertificate(first) {
+			err = fmt.Errorf("mqtt: connect: %w", first)
+		}
 		return nil, err
 	}
 	c.work.Go(c.handOut)
@@ -143,7 +147,8 @@ func (c *Conn) Subscribe(ctx context.Context, topics ...Subscription) error {
 	}
 	for i, code := range answer.Reasons {
 		if code >= 0x80 {
-			return refuse("the subscription to "+text.Quote(topics[i].Topic), code, answer.Properties.ReasonString)
+			what := "the subscription to " + text.Quote(topics[i].Topic)
+			return refuse(what, code, answer.Properties.ReasonString)
 		}
 	}
 	return nil
@@ -320,15 +325,17 @@ func (c *Conn) write(ctx context.Context, p Publication) (*Sent, error) {
 }
 
 // Wait waits until the server has acknowledged the message. It returns [ErrLost] if the connection
-// ends before, and a *[Refusal] if the server does not take the message.
+// ends before, and a *[Refusal] if the server does not take the message. Call it again only after
+// an error of ctx.
 func (s *Sent) Wait(ctx context.Context) error {
 	late := time.NewTimer(time.Until(s.expires))
 	defer late.Stop()
+	var why error
 	select {
 	case answer := <-s.answer:
 		return s.judge(answer)
 	case <-ctx.Done():
-		return ctx.Err()
+		why = ctx.Err()
 	case <-late.C:
 		s.conn.end(fmt.Errorf("mqtt: the server did not acknowledge a message within %v", ackWithin))
 	case <-s.conn.done:
@@ -338,8 +345,11 @@ func (s *Sent) Wait(ctx context.Context) error {
 	case answer := <-s.answer:
 		return s.judge(answer)
 	default:
-		return fmt.Errorf("%w: %w", ErrLost, s.conn.err)
 	}
+	if why != nil {
+		return why
+	}
+	return fmt.Errorf("%w: %w", ErrLost, s.conn.err)
 }
 
 func (s *Sent) judge(answer packets.ControlPacket) error {

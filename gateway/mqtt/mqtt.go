@@ -101,7 +101,8 @@ func (s *Settings) check() error {
 
 // checkTopic admits a topic that a message can be published to (MQTT 5, section 4.7).
 func checkTopic(topic string) error {
-	if topic == "" || len(topic) > maxTopic || !utf8.ValidString(topic) || strings.ContainsAny(topic, "+#\x00") {
+	if topic == "" || len(topic) > maxTopic || !utf8.ValidString(topic) ||
+		strings.ContainsAny(topic, "+#\x00") {
 		return fmt.Errorf("mqtt: %q is no topic for a message", topic)
 	}
 	return nil

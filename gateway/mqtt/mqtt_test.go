@@ -81,7 +81,7 @@ func TestEachUserDoesWhatTheACLSays(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	for _, topic := range []string{"homeassistant/status", "latchkey/other/door/state", "zigbee2mqtt/lamp/set"} {
+	for _, topic := range []string{"homeassistant/status", "latchkey/other/door/state", "zigbee/lamp/set"} {
 		err := publish(topic)
 		var r *Refusal
 		if !errors.As(err, &r) || r.Code != NotAuthorized || !IsPermanent(err) {
@@ -223,7 +223,8 @@ func TestWhyThereIsNoConnection(t *testing.T) {
 					return
 				}
 				if time.Now().After(deadline) {
-					t.Fatalf("got %v (permanent: %v), want %q (%v)", err, IsPermanent(err), try.want, try.permanent)
+					t.Fatalf("got %v (permanent: %v), want %q (%v)", err, IsPermanent(err), try.want,
+						try.permanent)
 				}
 			}
 		})
@@ -383,7 +384,8 @@ func TestMessagesKeepTheirOrderAndALostOneIsKnown(t *testing.T) {
 func TestASilentServerIsFoundOut(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
 	proxy := badnet.Start(t, b.Addr())
-	c := open(t, Settings{Endpoint: b.EndpointAt(proxy.Addr(), ""), ClientID: "latchkey-1", KeepAlive: time.Second})
+	c := open(t, Settings{Endpoint: b.EndpointAt(proxy.Addr(), ""), ClientID: "latchkey-1",
+		KeepAlive: time.Second})
 	proxy.Freeze()
 	select {
 	case <-c.Done():

@@ -18,7 +18,8 @@ import (
 
 // errOld says that the server knows only an older MQTT. There, a server acknowledges what it has
 // refused, so that nobody learns that a message was lost.
-var errOld = errors.New("the server does not speak MQTT 5, which latchkey needs: 3.1.1 does not say whether a message was refused")
+var errOld = errors.New("the server does not speak MQTT 5, which latchkey needs: 3.1.1 does not say " +
+	"whether a message was refused")
 
 // wire is the connection as the library sees it. It reads whole packets and passes on only those
 // that a server may send to us: paho.golang allocates what a packet says that its length is, and
@@ -60,7 +61,8 @@ func (w *wire) readPacket() ([]byte, error) {
 	switch {
 	case !w.greeted && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		// Some brokers do so that know an older MQTT only. Others do when they are about to stop.
-		return nil, fmt.Errorf("the server ended the connection without an answer, perhaps because it does not speak MQTT 5: %w", err)
+		return nil, fmt.Errorf("the server ended the connection without an answer, perhaps because it does "+
+			"not speak MQTT 5: %w", err)
 	case err != nil:
 		return nil, err
 	}

@@ -88,8 +88,8 @@ func Start(t testing.TB, o Options) *Broker {
 func (b *Broker) configuration() string {
 	// Version 2.0.11 ends the connection after a refused message if max_queued_messages is 0.
 	lines := []string{"user root", "set_tcp_nodelay true", "max_queued_messages 1000000",
-		"persistence " + strconv.FormatBool(b.Persistent), "persistence_location " + b.dir + "/", "log_dest stderr", "log_type error",
-		"log_type warning", "log_type notice",
+		"persistence " + strconv.FormatBool(b.Persistent), "persistence_location " + b.dir + "/",
+		"log_dest stderr", "log_type error", "log_type warning", "log_type notice",
 		fmt.Sprintf("listener %d 127.0.0.1", b.port)}
 	anybody := !b.TLS && len(b.Users) == 0
 	lines = append(lines, "allow_anonymous "+strconv.FormatBool(anybody))
@@ -216,7 +216,8 @@ func (b *Broker) arguments(user string) []string {
 		name := fmt.Sprintf("%s-%d", user, time.Now().UnixNano())
 		b.write(name+".pem", cert)
 		b.write(name+".key", key)
-		return append(args, "--cafile", b.path("ca.pem"), "--cert", b.path(name+".pem"), "--key", b.path(name+".key"))
+		return append(args, "--cafile", b.path("ca.pem"), "--cert", b.path(name+".pem"),
+			"--key", b.path(name+".key"))
 	}
 	if password, ok := b.Users[user]; ok {
 		return append(args, "-u", user, "-P", password)
@@ -228,7 +229,8 @@ func (b *Broker) arguments(user string) []string {
 // exits with 0 when the broker has refused the message. more are more arguments, such as "-r".
 func (b *Broker) Publish(user, topic, payload string, more ...string) string {
 	b.t.Helper()
-	return run(b.t, "mosquitto_pub", append(append(b.arguments(user), "-t", topic, "-m", payload), more...)...)
+	args := append(b.arguments(user), "-t", topic, "-m", payload)
+	return run(b.t, "mosquitto_pub", append(args, more...)...)
 }
 
 // Subscription reads as another client.

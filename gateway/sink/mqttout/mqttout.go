@@ -13,6 +13,7 @@ import (
 
 	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/mqtt"
+	"latchkey/gateway/sink/flight"
 	"latchkey/gateway/sink/sender"
 )
 
@@ -25,11 +26,8 @@ const contentType = "application/cloudevents+json"
 type Sender struct {
 	settings mqtt.Settings
 	place    string
-	conn     *mqtt.Conn // nil before the first message
-	// proven are the topics of which the broker has taken a message since the last failure. The
-	// first message of another topic goes alone: a broker that refuses it must not have taken those
-	// behind it.
-	proven map[string]bool
+	link     *link // nil before the first message
+	flight   flight.Flight
 }
 
 var _ sender.Sender = (*Sender)(nil)
@@ -39,95 +37,104 @@ var _ sender.Sender = (*Sender)(nil)
 func New(s sinks.Sink) (sender.Sender, error) {
 	place := cmp.Or(s.Place, DefaultPlace)
 	if strings.ContainsAny(place, "+#") || strings.HasPrefix(place, "$") {
-		return nil, fmt.Errorf("mqttout: %q is no beginning of topics: leave out + and #, and a $ in front", place)
+		return nil, fmt.Errorf("mqttout: %q is no beginning of topics: leave out +, # and a $ in front",
+			place)
 	}
 	id := fmt.Sprintf("latchkey-%s-%s", s.ID, rand.Text()[:8])
 	return &Sender{place: place, settings: mqtt.Settings{Endpoint: s.Endpoint, ClientID: id}}, nil
 }
 
-// Send implements [sender.Sender]. It waits for the acknowledgement of each message, but not before
-// it sends the next. A broker that refuses a message for a while, although it took one of the same
-// topic before, may have taken those behind it: they are sent again, in order, behind the refused
-// one.
+// Send implements [sender.Sender].
 func (s *Sender) Send(ctx context.Context, batch []sender.Message) (taken int, err error) {
-	if err := s.connect(ctx); err != nil {
-		return 0, err
+	if s.link != nil && s.link.conn.Err() != nil {
+		s.drop() // it ended while there was nothing to send
 	}
-	defer func() {
+	if s.link == nil {
+		conn, err := mqtt.Open(ctx, s.settings)
 		if err != nil {
-			clear(s.proven)
+			return 0, judge(err, false)
 		}
-	}()
-	var sent []*mqtt.Sent
-	settle := func() error {
-		alone := len(sent) == 1
-		for _, one := range sent {
-			if err := one.Wait(ctx); err != nil {
-				return judge(err, alone)
-			}
-			taken++
-		}
-		sent = sent[:0]
-		return nil
+		s.link = &link{conn: conn, place: s.place}
 	}
-	for _, m := range batch {
-		topic := s.place + "/" + m.Site + "/event/" + m.Kind
-		if !s.proven[topic] {
-			if err := settle(); err != nil {
-				return taken, err
-			}
-		}
-		one, err := s.conn.Start(ctx, mqtt.Publication{Topic: topic, Payload: m.Body, ContentType: contentType})
-		if err != nil {
-			return taken, cmp.Or(settle(), judge(err, true))
-		}
-		sent = append(sent, one)
-		if !s.proven[topic] {
-			if err := settle(); err != nil {
-				return taken, err
-			}
-			s.proven[topic] = true
-		}
+	taken, err = s.flight.Send(ctx, s.link, batch)
+	if s.link.conn.Err() != nil {
+		s.drop()
 	}
-	return taken, settle()
+	return taken, err
 }
 
-// connect opens a connection if there is none.
-func (s *Sender) connect(ctx context.Context) error {
-	if s.conn != nil && s.conn.Err() == nil {
-		return nil
+// drop forgets the connection.
+func (s *Sender) drop() {
+	_ = s.link.conn.Close()
+	s.link = nil
+	s.flight.Reset()
+}
+
+// Close implements [sender.Sender].
+func (s *Sender) Close() error {
+	if s.link != nil {
+		s.drop()
 	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	conn, err := mqtt.Open(ctx, s.settings)
-	if err != nil {
-		return judge(err, false)
-	}
-	s.conn, s.proven = conn, map[string]bool{}
 	return nil
 }
 
-// judge makes the kind of error that the engine knows. alone says that err can only be about one
-// message.
-func judge(err error, alone bool) error {
+// link is a connection. It implements [flight.Link].
+type link struct {
+	conn  *mqtt.Conn
+	place string
+	out   int // messages that were sent and not settled
+}
+
+// Route implements [flight.Link]. A broker gives rights by topic.
+func (l *link) Route(m sender.Message) string { return l.place + "/" + m.Site + "/event/" + m.Kind }
+
+// Publish implements [flight.Link].
+func (l *link) Publish(ctx context.Context, m sender.Message) (flight.Pending, error) {
+	sent, err := l.conn.Start(ctx, mqtt.Publication{Topic: l.Route(m), Payload: m.Body,
+		ContentType: contentType})
+	if err != nil {
+		return nil, judge(err, false)
+	}
+	l.out++
+	return &pending{link: l, sent: sent}, nil
+}
+
+// pending is a message that was sent. It implements [flight.Pending].
+type pending struct {
+	link    *link
+	sent    *mqtt.Sent
+	settled bool
+	err     error // of a settled message
+}
+
+// Wait implements [flight.Pending].
+func (p *pending) Wait(ctx context.Context) (settled bool, err error) {
+	if p.settled {
+		return true, p.err
+	}
+	err = p.sent.Wait(ctx)
+	if errors.Is(err, mqtt.ErrLost) {
+		return false, judge(err, p.link.out == 1)
+	}
+	var refused *mqtt.Refusal
+	if err != nil && !errors.As(err, &refused) {
+		return false, err // that of ctx
+	}
+	p.link.out--
+	p.settled, p.err = true, judge(err, true)
+	return true, p.err
+}
+
+// judge makes the kind of error that the engine knows. certain says that err, if it is about a
+// message, is about this one.
+func judge(err error, certain bool) error {
 	var r *mqtt.Refusal
 	aboutMessage := errors.As(err, &r) && (r.Code == mqtt.PacketTooLarge || r.Code == mqtt.PayloadInvalid)
 	switch {
-	case aboutMessage && (alone || !errors.Is(err, mqtt.ErrLost)):
+	case aboutMessage && (certain || !errors.Is(err, mqtt.ErrLost)):
 		return &sender.Refusal{Why: err.Error()}
 	case !aboutMessage && mqtt.IsPermanent(err):
 		return &sender.Halt{Why: err.Error()}
 	}
 	return err
-}
-
-// Close implements [sender.Sender].
-func (s *Sender) Close() error {
-	if s.conn == nil {
-		return nil
-	}
-	conn := s.conn
-	s.conn = nil
-	return conn.Close()
 }

@@ -205,6 +205,9 @@ func (s *Sender) connect(ctx context.Context) error {
 		return judgeConnection(err)
 	}
 	if l.conn, err = nats.Connect(s.endpoint.URL, append(options, proof...)...); err != nil {
+		if l.wire != nil && l.wire.watched != nil && dial.IsCertificate(l.wire.watched.FirstError()) {
+			err = l.wire.watched.FirstError()
+		}
 		return judgeConnection(err)
 	}
 	if l.js, err = jetstream.New(l.conn); err != nil {

@@ -118,8 +118,8 @@ func TestAFullStreamTakesTheRestInOrder(t *testing.T) {
 		t.Fatalf("got %d, %v, want 25 and a failure that is not for good", taken, err)
 	}
 	// A worker makes room while we send.
-	worker, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy,
-		MaxAckPending: 3})
+	worker, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,8 @@ func TestAFullStreamTakesTheRestInOrder(t *testing.T) {
 				return
 			}
 			var event struct{ ID string }
-			if err := errors.Join(json.Unmarshal(m.Data(), &event), r.Add(event.ID), m.DoubleAck(t.Context())); err != nil {
+			err = errors.Join(json.Unmarshal(m.Data(), &event), r.Add(event.ID), m.DoubleAck(t.Context()))
+			if err != nil {
 				done <- err
 				return
 			}
@@ -185,7 +186,8 @@ func TestNoStreamTakesNothing(t *testing.T) {
 	}
 	fails("no stream takes the subject latchkey.")
 	// Somebody who listens, and somebody who answers, are no stream.
-	subscription, err := admin.Conn().Subscribe("latchkey.>", func(m *nats.Msg) { m.Respond([]byte("thanks")) })
+	thank := func(m *nats.Msg) { m.Respond([]byte("thanks")) }
+	subscription, err := admin.Conn().Subscribe("latchkey.>", thank)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,6 +234,7 @@ authorization { users: [{user: latchkey, password: secret}] }`)
 		batch[1].Body = append(batch[1].Body, strings.Repeat(" ", n)...)
 		return batch
 	}
+	three := sinktest.Make(1, 3)
 	const halt, refusal, temporary = "halt", "refusal", "temporary"
 	for name, try := range map[string]struct {
 		endpoint endpoint.Endpoint
@@ -240,19 +243,19 @@ authorization { users: [{user: latchkey, password: secret}] }`)
 		kind     string
 		want     string
 	}{
-		"no right to the subject":      {secure.endpoint("reader"), sinktest.Make(1, 3), 0, halt, "ermissions"},
-		"no right to the answer":       {secure.endpoint("noanswer"), sinktest.Make(1, 3), 0, halt, "ermissions"},
-		"a user that nobody knows":     {secure.endpoint("nobody"), sinktest.Make(1, 3), 0, halt, "uthorization"},
-		"wrong password":               {login(users, "other"), sinktest.Make(1, 3), 0, halt, "uthorization"},
-		"a seed that is none":          {seed, sinktest.Make(1, 3), 0, halt, "seed"},
-		"no certificate":               {without, sinktest.Make(1, 3), 0, halt, "certificate"},
-		"the server's is unknown":      {stranger, sinktest.Make(1, 3), 0, halt, "certificate"},
-		"a private address":            {public, sinktest.Make(1, 3), 0, halt, "--private"},
-		"the server wants TLS":         {plain, sinktest.Make(1, 3), 0, halt, "secure connection required"},
-		"the server has no TLS":        {clear, sinktest.Make(1, 3), 0, halt, "secure connection not available"},
+		"no right to the subject":      {secure.endpoint("reader"), three, 0, halt, "ermissions"},
+		"no right to the answer":       {secure.endpoint("noanswer"), three, 0, halt, "ermissions"},
+		"a user that nobody knows":     {secure.endpoint("nobody"), three, 0, halt, "uthorization"},
+		"wrong password":               {login(users, "other"), three, 0, halt, "uthorization"},
+		"a seed that is none":          {seed, three, 0, halt, "seed"},
+		"no certificate":               {without, three, 0, halt, "certificate"},
+		"the server's is unknown":      {stranger, three, 0, halt, "certificate"},
+		"a private address":            {public, three, 0, halt, "--private"},
+		"the server wants TLS":         {plain, three, 0, halt, "secure connection required"},
+		"the server has no TLS":        {clear, three, 0, halt, "secure connection not available"},
 		"too large for the stream":     {login(users, "secret"), long(600), 1, refusal, "size exceeds"},
-		"too large for the server":     {login(users, "secret"), long(3000), 1, refusal, "larger than the server takes"},
-		"the account has no JetStream": {login(off, "secret"), sinktest.Make(1, 3), 0, temporary, "no stream"},
+		"too large for the server":     {login(users, "secret"), long(3000), 1, refusal, "larger than the server"},
+		"the account has no JetStream": {login(off, "secret"), three, 0, temporary, "no stream"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSender(t, try.endpoint, "")
@@ -260,7 +263,8 @@ authorization { users: [{user: latchkey, password: secret}] }`)
 			var taken int
 			var err error
 			kind := ""
-			for deadline := time.Now().Add(sinktest.Within); kind != try.kind && time.Now().Before(deadline); {
+			late := time.Now().Add(sinktest.Within)
+			for kind != try.kind && time.Now().Before(late) {
 				taken, err = s.Send(t.Context(), try.batch)
 				var h *sender.Halt
 				var r *sender.Refusal
@@ -347,7 +351,8 @@ func TestOtherWaysToSayWhoWeAre(t *testing.T) {
 }
 
 // greeting is the first line of a server.
-const greeting = "INFO {\"server_id\":\"x\",\"version\":\"2.15.3\",\"headers\":true,\"max_payload\":1048576,\"jetstream\":true}\r\n"
+const greeting = `INFO {"server_id":"x","version":"2.15.3","headers":true,"max_payload":1048576,"jetstream":true}` +
+	"\r\n"
 
 // TestAServerCannotHarmUs has what a broken or hostile server may send. A panic of the library would
 // end the test.
@@ -429,8 +434,8 @@ func TestSendEndsWithItsContext(t *testing.T) {
 }
 
 func TestAPlaceIsTheBeginningOfASubject(t *testing.T) {
-	for place, want := range map[string]bool{"": true, "home": true, "home.doors": true, "a.*": false, ">": false,
-		"a..b": false, ".a": false, "a.": false, "a b": false, "$JS": false, "a$": true, "ä": false} {
+	for place, want := range map[string]bool{"": true, "home": true, "home.doors": true, "a.*": false,
+		">": false, "a..b": false, ".a": false, "a.": false, "a b": false, "$JS": false, "a$": true, "ä": false} {
 		if _, err := New(sinks.Sink{Place: place}); (err == nil) != want {
 			t.Errorf("%q: got %v, want taken: %v", place, err, want)
 		}

@@ -89,7 +89,8 @@ func (w *wire) secure(ctx context.Context, config *tls.Config) error {
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	w.Conn, w.in = secure, bufio.NewReaderSize(secure, maxLine)
+	w.watched = dial.Watch(secure)
+	w.Conn, w.in = w.watched, bufio.NewReaderSize(w.watched, maxLine)
 	return nil
 }
 
@@ -102,6 +103,9 @@ type wire struct {
 	rest []byte // what is left of the line or message that is being passed on
 
 	err error // why reading has ended
+	// watched is Conn if it has TLS: with TLS 1.3 a server refuses our certificate after the
+	// handshake.
+	watched *dial.Watched
 }
 
 func newWire(c net.Conn) *wire { return &wire{Conn: c, in: bufio.NewReaderSize(c, maxLine)} }
