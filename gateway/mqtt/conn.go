@@ -290,6 +290,9 @@ func (c *Conn) Start(ctx context.Context, p Publication) (*Sent, error) {
 }
 
 func (c *Conn) write(ctx context.Context, p Publication) (*Sent, error) {
+	if ctx.Err() != nil { // below, it would end the connection
+		return nil, c.explain(ctx.Err())
+	}
 	packet := &packets.Publish{QoS: 1, Topic: p.Topic, Payload: p.Payload, Retain: p.Retained,
 		Properties: &packets.Properties{ContentType: p.ContentType}}
 	if p.Expiry > 0 {

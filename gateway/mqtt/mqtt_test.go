@@ -341,6 +341,37 @@ func TestTheServersLimitHolds(t *testing.T) {
 	}
 }
 
+func TestALargeMessageDoesNotArriveAndHarmsNothing(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{})
+	take, next := collect(t)
+	c := open(t, Settings{Endpoint: b.Endpoint(""), ClientID: "latchkey-1", Message: take,
+		Subscriptions: []Subscription{{Topic: "a"}}})
+	if err := c.Publish(t.Context(), "a", make([]byte, MaxPacket), false, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Publish(t.Context(), "a", []byte("small"), false, 0); err != nil {
+		t.Fatal(err)
+	}
+	if m := next(); string(m.Payload) != "small" || c.Err() != nil {
+		t.Errorf("got %d bytes, %v, want the small message", len(m.Payload), c.Err())
+	}
+}
+
+func TestACallThatIsOverSparesTheConnection(t *testing.T) {
+	b := mosquitto.Start(t, mosquitto.Options{})
+	c := open(t, Settings{Endpoint: b.Endpoint(""), ClientID: "latchkey-1"})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if err := c.Publish(ctx, "a", nil, false, 0); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want that of the context", err)
+		}
+	}
+	if err := c.Publish(t.Context(), "a", nil, false, 0); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMessagesKeepTheirOrderAndALostOneIsKnown(t *testing.T) {
 	b := mosquitto.Start(t, mosquitto.Options{})
 	reader := b.Subscribe("", "%p", "a")

@@ -28,7 +28,7 @@ topic read latchkey/#
 `
 
 // newSender makes a sender that is closed when the test ends.
-func newSender(t *testing.T, e endpoint.Endpoint, place string) sender.Sender {
+func newSender(t testing.TB, e endpoint.Endpoint, place string) sender.Sender {
 	t.Helper()
 	s, err := New(sinks.Sink{ID: "a1b2c3d4e5", Endpoint: e, Place: place})
 	if err != nil {
@@ -218,4 +218,16 @@ func TestASinkIsTestedWhileItSends(t *testing.T) {
 			}
 		}
 	}
+}
+
+// BenchmarkSend has TLS, on loopback. An event goes out before the one before is acknowledged.
+func BenchmarkSend(b *testing.B) {
+	broker := mosquitto.Start(b, mosquitto.Options{TLS: true, ACL: acl})
+	s := newSender(b, broker.Endpoint("latchkey"), "")
+	batch := sinktest.Make(1, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		sinktest.Deliver(b, s, batch)
+	}
+	b.ReportMetric(float64(len(batch)*b.N)/b.Elapsed().Seconds(), "events/s")
 }

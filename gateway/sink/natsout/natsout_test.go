@@ -37,7 +37,7 @@ const rights = `authorization { users: [
 ]}`
 
 // newSender makes a sender that is closed when the test ends.
-func newSender(t *testing.T, e endpoint.Endpoint, place string) sender.Sender {
+func newSender(t testing.TB, e endpoint.Endpoint, place string) sender.Sender {
 	t.Helper()
 	s, err := New(sinks.Sink{ID: "a1b2c3d4e5", Endpoint: e, Place: place})
 	if err != nil {
@@ -440,4 +440,19 @@ func TestAPlaceIsTheBeginningOfASubject(t *testing.T) {
 			t.Errorf("%q: got %v, want taken: %v", place, err, want)
 		}
 	}
+}
+
+// BenchmarkSend has TLS and a stream on disk, on loopback. Each event is stored before the next one
+// is sent.
+func BenchmarkSend(b *testing.B) {
+	server := startServer(b, true, rights)
+	server.stream(server.admin("admin"), events)
+	s := newSender(b, server.endpoint("latchkey"), "")
+	next := 1
+	b.ReportAllocs()
+	for b.Loop() {
+		sinktest.Deliver(b, s, sinktest.Make(next, next+99))
+		next += 100
+	}
+	b.ReportMetric(float64(next-1)/b.Elapsed().Seconds(), "events/s")
 }

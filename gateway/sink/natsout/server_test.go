@@ -25,7 +25,7 @@ import (
 
 // server is NATS's own server, which runs as a process of its own: see peers/natsserver.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	port int
 	ca   *testca.Authority // nil without TLS
@@ -49,7 +49,7 @@ var buildServer = sync.OnceValues(func() (string, error) {
 
 // startServer starts a server with JetStream that runs until the test ends. lines are added to its
 // configuration.
-func startServer(t *testing.T, secure bool, lines string) *server {
+func startServer(t testing.TB, secure bool, lines string) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -172,7 +172,7 @@ func (s *server) stream(js jetstream.JetStream, c jetstream.StreamConfig) jetstr
 }
 
 // read returns the next messages of a stream.
-func read(t *testing.T, js jetstream.JetStream, stream string, n int) []jetstream.Msg {
+func read(t testing.TB, js jetstream.JetStream, stream string, n int) []jetstream.Msg {
 	t.Helper()
 	consumer, err := js.OrderedConsumer(t.Context(), stream, jetstream.OrderedConsumerConfig{})
 	if err != nil {
