@@ -25,8 +25,8 @@ GO      ?= go
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
-PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs mosquitto mosquitto-clients python3-jinja2
-PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4 mosquitto mosquitto_pub mosquitto_sub
+PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs mosquitto mosquitto-clients python3-jinja2 rabbitmq-server python3-qpid-proton
+PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4 mosquitto mosquitto_pub mosquitto_sub epmd rabbitmqctl
 HEADERS  := coap3/coap.h mbedtls/ssl.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
 NODE := gateway/console/webtest gateway/admin/lint # folders with programs of Node.js, for tests
@@ -78,6 +78,7 @@ deps: $(NODE:%=%/node_modules/.package-lock.json)
 	@PATH="$$PATH:/usr/sbin"; missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	for h in $(HEADERS); do [ -e /usr/include/$$h ] || missing="$$missing $$h"; done; \
 	python3 -c 'import jinja2' 2>/dev/null || missing="$$missing jinja2"; \
+	/usr/bin/python3 -c 'import proton' 2>/dev/null || missing="$$missing proton"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	echo "missing:$$missing"; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \

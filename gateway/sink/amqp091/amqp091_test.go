@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/endpoint/testca"
 	"latchkey/gateway/sink/brokertest"
 	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
 	"latchkey/keys"
 )
 
@@ -16,8 +18,8 @@ func TestSendIsReadByBothProtocols(t *testing.T) {
 	r := useRabbit(t)
 	for name, read := range map[string]func(string) ([]brokertest.Delivery, error){"0-9-1": r.Read, "1.0": r.Read10} {
 		place := makePlace(t, r, 0)
-		sent := brokertest.MakeMessages(1, 250)
-		sent[7].Target = ""
+		sent := sinktest.Make(1, 250)
+		sent[7].Target = "a1b2c3d4e5"
 		start := time.Now()
 		brokertest.MustSend(t, openSender(t, r, place), sent)
 		t.Log(name, time.Since(start))
@@ -37,7 +39,10 @@ func TestSendIsReadByBothProtocols(t *testing.T) {
 			}
 		}
 	}
-	if got := Key(sender.Message{Site: "h3n8p2r5tv", Kind: "start"}); got != "latchkey.h3n8p2r5tv.start.-" {
+	if got := Key(sender.Message{Site: "site", Kind: "report", Target: "door"}); got != "latchkey.site.report.door" {
+		t.Errorf("got the key %s", got)
+	}
+	if got := Key(sender.Message{Site: "site", Kind: "start"}); got != "latchkey.site.start.-" {
 		t.Errorf("got the key %s for a message without a target", got)
 	}
 }
@@ -46,12 +51,9 @@ func TestHalts(t *testing.T) {
 	r := useRabbit(t)
 	place := makePlace(t, r, 0)
 	brokertest.Check(t, r.AddUser("narrow", "secret", "^nothing$"))
-	other, err := brokertest.NewAuthority()
-	brokertest.Check(t, err)
-	foreign, foreignKey, err := other.Issue("latchkey")
-	brokertest.Check(t, err)
-	unknown, unknownKey, err := r.CA.Issue("nobody")
-	brokertest.Check(t, err)
+	other := testca.New(t)
+	foreign, foreignKey := other.Issue(t, "latchkey")
+	unknown, unknownKey := r.CA.Issue(t, "nobody")
 	tls := func(k *sinks.Sink) { k.Endpoint.URL, k.Endpoint.CA = "amqps://127.0.0.1:"+r.TLSPort, r.CA.PEM }
 	for _, tt := range []struct {
 		name   string
@@ -81,7 +83,7 @@ func TestHalts(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			brokertest.MustHalt(t, openSender(t, r, place, tt.change), brokertest.MakeMessages(1, 3))
+			brokertest.MustHalt(t, openSender(t, r, place, tt.change), sinktest.Make(1, 3))
 		})
 	}
 }
@@ -90,12 +92,11 @@ func TestClientCertificateSignsIn(t *testing.T) {
 	r := useRabbit(t)
 	place := makePlace(t, r, 0)
 	brokertest.Check(t, r.AddUser("gateway", "unused", "^"+place+"$"))
-	cert, key, err := r.CA.Issue("gateway")
-	brokertest.Check(t, err)
+	cert, key := r.CA.Issue(t, "gateway")
 	brokertest.MustSend(t, openSender(t, r, place, func(k *sinks.Sink) {
 		k.Endpoint.URL, k.Endpoint.CA, k.Endpoint.User = "amqps://127.0.0.1:"+r.TLSPort, r.CA.PEM, ""
 		k.Endpoint.Cert, k.Endpoint.Key = cert, keys.Hide(key)
-	}), brokertest.MakeMessages(1, 3))
+	}), sinktest.Make(1, 3))
 	if n, err := r.Count(place); n != 3 || err != nil {
 		t.Errorf("got %d messages, %v", n, err)
 	}
@@ -105,12 +106,12 @@ func TestDeclareMakesTheExchange(t *testing.T) {
 	r := useRabbit(t)
 	const place = "latchkey-declared"
 	s := openSender(t, r, place, func(k *sinks.Sink) { k.Declare = true })
-	if n, err := s.Send(context.Background(), brokertest.MakeMessages(1, 1)); n != 0 || sender.IsPermanent(err) || err == nil {
+	if n, err := s.Send(context.Background(), sinktest.Make(1, 1)); n != 0 || sender.IsPermanent(err) || err == nil {
 		t.Fatalf("got %d taken and %v, want returned", n, err)
 	}
 	brokertest.Check(t, r.DeclareQueue(place, 0))
 	brokertest.Check(t, r.Bind(place, place, "latchkey.*.*.*"))
-	brokertest.MustSend(t, s, brokertest.MakeMessages(1, 1))
+	brokertest.MustSend(t, s, sinktest.Make(1, 1))
 }
 
 func TestMessageWithoutQueueIsRefusedThenTheRestGoes(t *testing.T) {
@@ -118,9 +119,11 @@ func TestMessageWithoutQueueIsRefusedThenTheRestGoes(t *testing.T) {
 	const place = "latchkey-half"
 	brokertest.Check(t, r.DeclareExchange(place))
 	brokertest.Check(t, r.DeclareQueue(place, 0))
-	brokertest.Check(t, r.Bind(place, place, "latchkey.*.decision.*"))
+	for _, kind := range []string{"decision", "receipt", "report"} {
+		brokertest.Check(t, r.Bind(place, place, "latchkey.*."+kind+".*"))
+	}
 	s := openSender(t, r, place)
-	all := brokertest.MakeMessages(1, 20)
+	all := sinktest.Make(1, 20)
 	all[9].Kind = "start" // nothing is bound to its key
 	at, tries := 0, 0
 	for at < len(all) {
@@ -154,13 +157,13 @@ func TestLostBindingInTheMiddle(t *testing.T) {
 	r := useRabbit(t)
 	place := makePlace(t, r, 0)
 	s := openSender(t, r, place)
-	brokertest.MustSend(t, s, brokertest.MakeMessages(1, 50))
+	brokertest.MustSend(t, s, sinktest.Make(1, 50))
 	brokertest.Check(t, r.Unbind(place, place, "#"))
-	if n, err := s.Send(context.Background(), brokertest.MakeMessages(51, 60)); n != 0 || err == nil || sender.IsPermanent(err) {
+	if n, err := s.Send(context.Background(), sinktest.Make(51, 60)); n != 0 || err == nil || sender.IsPermanent(err) {
 		t.Fatalf("got %d taken and %v, want none", n, err)
 	}
 	brokertest.Check(t, r.Bind(place, place, "#"))
-	brokertest.MustSend(t, s, brokertest.MakeMessages(51, 60))
+	brokertest.MustSend(t, s, sinktest.Make(51, 60))
 	r.CheckOnce(t, place, 60)
 }
 
@@ -170,7 +173,7 @@ func TestFullQueue(t *testing.T) {
 	s := openSender(t, r, place)
 	var got []brokertest.Delivery
 	refused := 0
-	all := brokertest.MakeMessages(1, 200)
+	all := sinktest.Make(1, 200)
 	for at := 0; at < len(all); {
 		n, err := s.Send(context.Background(), all[at:min(at+100, len(all))])
 		if at += n; err == nil {

@@ -69,7 +69,7 @@ func connect(ctx context.Context, s sinks.Sink, beat time.Duration) (*link, erro
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	err = l.open(conf, s.Declare)
 	if !stop() {
-		err = errors.Join(context.Cause(ctx), err)
+		err = fmt.Errorf("the server did not answer in time: %w", context.Cause(ctx))
 	}
 	if err != nil {
 		l.close()

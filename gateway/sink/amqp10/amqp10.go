@@ -1,5 +1,13 @@
 // Package amqp10 sends events by AMQP 1.0. A message counts as taken when the server has accepted
-// it, and only to an address where accepted means that it is kept.
+// it, and only at an address where accepted means that it is kept:
+//
+//	RabbitMQ 4        /queues/NAME, or /exchanges/NAME/KEY: what no queue gets is released
+//	RabbitMQ 3        /amq/queue/NAME only. It also accepts what no queue gets, so the user must be
+//	                  allowed to read the queue, by which we know that it is there
+//	ActiveMQ          queue://NAME. It accepts and drops what is sent to a topic without subscribers
+//	ActiveMQ Artemis  an anycast address; a multicast address without queues accepts and drops
+//
+// What is refused is said when the sink connects. Of Artemis' addresses the package cannot know.
 package amqp10
 
 import (

@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/endpoint/testca"
 	"latchkey/gateway/sink/brokertest"
 	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
 	"latchkey/keys"
 )
 
@@ -14,7 +16,7 @@ func TestSendIsReadByBothProtocols(t *testing.T) {
 	r := useRabbit(t)
 	for name, read := range map[string]func(string) ([]brokertest.Delivery, error){"0-9-1": r.Read, "1.0": r.Read10} {
 		queue := makeQueue(t, r, 0)
-		sent := brokertest.MakeMessages(1, 250)
+		sent := sinktest.Make(1, 250)
 		brokertest.MustSend(t, openSender(t, r, queue), sent)
 		got, err := read(queue)
 		brokertest.Check(t, err)
@@ -35,12 +37,9 @@ func TestHalts(t *testing.T) {
 	brokertest.Check(t, r.AddUser("narrow", "secret", "^nothing$"))
 	brokertest.Check(t, r.AddUser("writer", "secret", ".*"))
 	brokertest.Check(t, r.Control("set_permissions", "writer", "^$", ".*", "^$"))
-	other, err := brokertest.NewAuthority()
-	brokertest.Check(t, err)
-	foreign, foreignKey, err := other.Issue("latchkey")
-	brokertest.Check(t, err)
-	unknown, unknownKey, err := r.CA.Issue("nobody")
-	brokertest.Check(t, err)
+	other := testca.New(t)
+	foreign, foreignKey := other.Issue(t, "latchkey")
+	unknown, unknownKey := r.CA.Issue(t, "nobody")
 	tls := func(k *sinks.Sink) { k.Endpoint.URL, k.Endpoint.CA = "amqps://127.0.0.1:"+r.TLSPort, r.CA.PEM }
 	user := func(name string) func(*sinks.Sink) {
 		return func(k *sinks.Sink) { k.Endpoint.User, k.Endpoint.Password = name, keys.Hide("secret") }
@@ -71,7 +70,7 @@ func TestHalts(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			brokertest.MustHalt(t, openSender(t, r, queue, tt.change), brokertest.MakeMessages(1, 3))
+			brokertest.MustHalt(t, openSender(t, r, queue, tt.change), sinktest.Make(1, 3))
 		})
 	}
 }
@@ -80,12 +79,11 @@ func TestClientCertificateSignsIn(t *testing.T) {
 	r := useRabbit(t)
 	queue := makeQueue(t, r, 0)
 	brokertest.Check(t, r.AddUser("gateway", "unused", "^amq.default$"))
-	cert, key, err := r.CA.Issue("gateway")
-	brokertest.Check(t, err)
+	cert, key := r.CA.Issue(t, "gateway")
 	brokertest.MustSend(t, openSender(t, r, queue, func(k *sinks.Sink) {
 		k.Endpoint.URL, k.Endpoint.CA, k.Endpoint.User = "amqps://127.0.0.1:"+r.TLSPort, r.CA.PEM, ""
 		k.Endpoint.Cert, k.Endpoint.Key = cert, keys.Hide(key)
-	}), brokertest.MakeMessages(1, 3))
+	}), sinktest.Make(1, 3))
 	if n, err := r.Count(queue); n != 3 || err != nil {
 		t.Errorf("got %d messages, %v", n, err)
 	}
@@ -95,11 +93,11 @@ func TestRemovedQueueTakesNothing(t *testing.T) {
 	r := useRabbit(t)
 	queue := makeQueue(t, r, 0)
 	s := openSender(t, r, queue)
-	brokertest.MustSend(t, s, brokertest.MakeMessages(1, 100))
+	brokertest.MustSend(t, s, sinktest.Make(1, 100))
 	brokertest.Check(t, r.DeleteQueue(queue))
-	brokertest.MustHalt(t, s, brokertest.MakeMessages(101, 103)) // RabbitMQ 3 has accepted the messages
+	brokertest.MustHalt(t, s, sinktest.Make(101, 103)) // RabbitMQ 3 has accepted the messages
 	brokertest.Check(t, r.DeclareQueue(queue, 0))
-	brokertest.MustSend(t, s, brokertest.MakeMessages(101, 103))
+	brokertest.MustSend(t, s, sinktest.Make(101, 103))
 	if n, err := r.Count(queue); n != 3 || err != nil {
 		t.Errorf("got %d messages, %v", n, err)
 	}
@@ -112,7 +110,7 @@ func TestFullQueue(t *testing.T) {
 	var got []brokertest.Delivery
 	refused := 0
 	for at := 1; at <= 60; {
-		n, err := s.Send(context.Background(), brokertest.MakeMessages(at, 60))
+		n, err := s.Send(context.Background(), sinktest.Make(at, 60))
 		if at += n; err == nil {
 			continue
 		}

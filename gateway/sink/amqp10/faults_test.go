@@ -7,17 +7,19 @@ import (
 	"time"
 
 	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/endpoint/badnet"
 	"latchkey/gateway/sink/brokertest"
 	"latchkey/gateway/sink/flight"
 	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
 	"latchkey/keys"
 )
 
 // openProxied returns a sender whose connections go through a proxy.
-func openProxied(t *testing.T, r *brokertest.Rabbit, queue string) (*Sender, *brokertest.Proxy) {
+func openProxied(t *testing.T, r *brokertest.Rabbit, queue string) (*Sender, *badnet.Proxy) {
 	t.Helper()
-	p := brokertest.StartProxy(t, "127.0.0.1:"+r.Port)
-	return openSender(t, r, queue, func(k *sinks.Sink) { k.Endpoint.URL = "amqp://127.0.0.1:" + p.Port() }), p
+	p := badnet.Start(t, "127.0.0.1:"+r.Port)
+	return openSender(t, r, queue, func(k *sinks.Sink) { k.Endpoint.URL = "amqp://" + p.Addr() }), p
 }
 
 func TestFaults(t *testing.T) { testFaults(t, 3000) }
@@ -38,33 +40,35 @@ func TestFrozenNetwork(t *testing.T) {
 	r := useRabbit(t)
 	queue := makeQueue(t, r, 0)
 	s, p := openProxied(t, r, queue)
-	s.silent = 3 * time.Second
-	brokertest.MustSend(t, s, brokertest.MakeMessages(1, 100))
+	brokertest.MustSend(t, s, sinktest.Make(1, 100))
 
 	// A Send that gets no answer ends with its context, and keeps the connection.
 	p.Freeze()
-	err := brokertest.MustWait(t, s, 300*time.Millisecond, brokertest.MakeMessages(101, 200))
+	err := brokertest.MustWait(t, s, 300*time.Millisecond, sinktest.Make(101, 200))
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
 	p.Thaw()
-	brokertest.MustSend(t, s, brokertest.MakeMessages(101, 200))
+	brokertest.MustSend(t, s, sinktest.Make(101, 200))
 	r.CheckOnce(t, queue, 200)
 
 	// A connection that stays silent is given up, and so is one that does not begin.
+	brokertest.Check(t, s.Close())
+	s.silent = 3 * time.Second
+	sinktest.Deliver(t, s, sinktest.Make(201, 300))
 	p.Freeze()
 	for _, within := range []time.Duration{time.Minute, time.Second} {
 		start := time.Now()
-		err := brokertest.MustWait(t, s, within, brokertest.MakeMessages(201, 300))
+		err := brokertest.MustWait(t, s, within, sinktest.Make(301, 400))
 		t.Log(time.Since(start), err)
 	}
 	p.Cut()
 	p.Thaw()
-	brokertest.SendAll(t, s, brokertest.MakeMessages(201, 300))
+	sinktest.Deliver(t, s, sinktest.Make(301, 400))
 
 	// A write that nobody reads ends with the context as well, also if it has no deadline.
 	p.Freeze()
-	large := brokertest.MakeMessages(301, 400)
+	large := sinktest.Make(401, 500)
 	for i := range large {
 		large[i].Body = make([]byte, 200<<10)
 	}
@@ -74,7 +78,7 @@ func TestFrozenNetwork(t *testing.T) {
 		t.Fatalf("got %d taken and %v, want none in time", n, err)
 	}
 	p.Thaw()
-	brokertest.SendAll(t, s, large)
+	sinktest.Deliver(t, s, large)
 }
 
 func TestRevokedRights(t *testing.T) {
@@ -82,15 +86,15 @@ func TestRevokedRights(t *testing.T) {
 	queue := makeQueue(t, r, 0)
 	brokertest.Check(t, r.AddUser("revoked", "guest", "^amq.default$"))
 	s := openSender(t, r, queue, func(k *sinks.Sink) { k.Endpoint.User = "revoked" })
-	brokertest.MustSend(t, s, brokertest.MakeMessages(1, 100))
+	brokertest.MustSend(t, s, sinktest.Make(1, 100))
 	brokertest.Check(t, r.Control("set_permissions", "revoked", "", "^nothing$", ".*"))
 	// RabbitMQ remembers the rights of a channel for as long as the channel is busy.
 	brokertest.Check(t, r.Control("close_all_connections", "test"))
-	brokertest.UntilHalt(t, s, brokertest.MakeMessages(101, 200))
+	brokertest.UntilHalt(t, s, sinktest.Make(101, 200))
 	brokertest.Check(t, r.AddUser("again", "guest", "^amq.default$"))
 	s = openSender(t, r, queue, func(k *sinks.Sink) {
 		k.Endpoint.User, k.Endpoint.Password = "again", keys.Hide("guest")
 	})
-	brokertest.MustSend(t, s, brokertest.MakeMessages(101, 200))
+	brokertest.MustSend(t, s, sinktest.Make(101, 200))
 	r.CheckOnce(t, queue, 200)
 }

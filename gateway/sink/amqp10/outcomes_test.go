@@ -8,6 +8,7 @@ import (
 	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/sink/brokertest"
 	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
 )
 
 func openPeer(t *testing.T, p *brokertest.Peer, address string) *Sender {
@@ -32,7 +33,7 @@ func TestOutcomes(t *testing.T) {
 		t.Run(tt.address, func(t *testing.T) {
 			p := brokertest.StartPeer(t, "peer")
 			s := openPeer(t, p, tt.address)
-			all := brokertest.MakeMessages(1, 20)
+			all := sinktest.Make(1, 20)
 			temporary, refusals := 0, 0
 			for at := 0; at < len(all) && temporary < 10; {
 				n, err := s.Send(context.Background(), all[at:])
@@ -74,10 +75,10 @@ func TestOutcomes(t *testing.T) {
 
 func TestAddressesThatKeepNothing(t *testing.T) {
 	p := brokertest.StartPeer(t, "ActiveMQ")
-	brokertest.MustHalt(t, openPeer(t, p, "unauthorized"), brokertest.MakeMessages(1, 3))
-	brokertest.MustHalt(t, openPeer(t, p, "missing"), brokertest.MakeMessages(1, 3))
-	brokertest.MustHalt(t, openPeer(t, p, "topic://latchkey"), brokertest.MakeMessages(1, 3))
-	brokertest.MustSend(t, openPeer(t, p, "queue://latchkey"), brokertest.MakeMessages(1, 3))
+	brokertest.MustHalt(t, openPeer(t, p, "unauthorized"), sinktest.Make(1, 3))
+	brokertest.MustHalt(t, openPeer(t, p, "missing"), sinktest.Make(1, 3))
+	brokertest.MustHalt(t, openPeer(t, p, "topic://latchkey"), sinktest.Make(1, 3))
+	brokertest.MustSend(t, openPeer(t, p, "queue://latchkey"), sinktest.Make(1, 3))
 	got, err := p.Accepted()
 	brokertest.Check(t, err)
 	if twice := brokertest.CheckAll(t, got, 3); twice > 0 {
@@ -85,5 +86,5 @@ func TestAddressesThatKeepNothing(t *testing.T) {
 	}
 
 	p = brokertest.StartPeer(t, "RabbitMQ") // of a version that is too old
-	brokertest.MustHalt(t, openPeer(t, p, "/exchange/latchkey"), brokertest.MakeMessages(1, 3))
+	brokertest.MustHalt(t, openPeer(t, p, "/exchange/latchkey"), sinktest.Make(1, 3))
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"latchkey/gateway/endpoint"
+	"latchkey/gateway/endpoint/testca"
 	"latchkey/keys"
 )
 
@@ -34,18 +35,15 @@ func StartPeer(t *testing.T, product string) *Peer {
 	p := &Peer{dir: t.TempDir()}
 	port, err := findPort()
 	Check(t, err)
-	ca, err := NewAuthority()
-	Check(t, err)
-	cert, key, err := ca.Issue("localhost")
-	Check(t, err)
+	ca := testca.New(t)
+	cert, key := ca.Issue(t, "localhost")
 	for name, text := range map[string]string{"ca.pem": ca.PEM, "cert.pem": cert, "key.pem": key} {
 		Check(t, os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600))
 	}
 	running, err := startProcess("listening", startWithin, exec.Command(python, "-c", peer, port, p.dir, product))
 	Check(t, err)
 	t.Cleanup(func() { running.end(os.Kill) })
-	cert, key, err = ca.Issue("gateway")
-	Check(t, err)
+	cert, key = ca.Issue(t, "gateway")
 	p.Endpoint = endpoint.Endpoint{URL: "amqps://127.0.0.1:" + port, CA: ca.PEM, Cert: cert, Key: keys.Hide(key),
 		Private: true}
 	return p

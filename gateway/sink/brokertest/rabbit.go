@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"latchkey/gateway/endpoint"
+	"latchkey/gateway/endpoint/testca"
 	"latchkey/keys"
 )
 
@@ -28,36 +30,38 @@ const startWithin = 3 * time.Minute
 // has the password guest and may do everything.
 type Rabbit struct {
 	Port, TLSPort string
-	CA            *Authority // signs the server's certificate; clients with a certificate of it are known by its name
+	CA            *testca.Authority // signs the server's certificate; clients with a certificate of it are known by its name
 	dir           string
 	env           []string
 	server, names *process // names is Erlang's epmd
 }
 
-// StartRabbit starts a server.
-func StartRabbit() (*Rabbit, error) {
+// StartRabbit starts a server. Stop it.
+func StartRabbit(t testing.TB) *Rabbit {
+	t.Helper()
 	for _, path := range []string{scripts + "rabbitmq-server", "epmd"} {
 		if _, err := exec.LookPath(path); err != nil {
-			return nil, fmt.Errorf("brokertest: %w: install the package rabbitmq-server", err)
+			t.Fatalf("%v: install the package rabbitmq-server", err)
 		}
 	}
 	dir, err := os.MkdirTemp("", "latchkey-rabbitmq-")
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	r := &Rabbit{dir: dir}
-	if err := r.prepare(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	r := &Rabbit{dir: dir, CA: testca.New(t)}
+	err = r.prepare(r.CA.Issue(t, "localhost"))
+	if err == nil {
+		err = r.Start()
 	}
-	if err := r.Start(); err != nil {
+	if err != nil {
 		r.Stop()
-		return nil, err
+		t.Fatal(err)
 	}
-	return r, nil
+	return r
 }
 
 // prepare writes the configuration, and starts the program that Erlang finds its nodes by.
-func (r *Rabbit) prepare() error {
+func (r *Rabbit) prepare(cert, key string) error {
 	var ports [5]string
 	for i := range ports {
 		var err error
@@ -66,7 +70,7 @@ func (r *Rabbit) prepare() error {
 		}
 	}
 	r.Port, r.TLSPort = ports[0], ports[1]
-	if err := r.writeFiles(); err != nil {
+	if err := r.writeFiles(cert, key); err != nil {
 		return err
 	}
 	const local = "-kernel inet_dist_use_interface {127,0,0,1}"
@@ -89,16 +93,7 @@ func (r *Rabbit) prepare() error {
 	return err
 }
 
-func (r *Rabbit) writeFiles() error {
-	ca, err := NewAuthority()
-	if err != nil {
-		return err
-	}
-	r.CA = ca
-	cert, key, err := ca.Issue("localhost")
-	if err != nil {
-		return err
-	}
+func (r *Rabbit) writeFiles(cert, key string) error {
 	conf := "listeners.tcp.1 = 127.0.0.1:" + r.Port + "\nlisteners.ssl.1 = 127.0.0.1:" + r.TLSPort + `
 ssl_options.cacertfile = DIR/ca.pem
 ssl_options.certfile = DIR/cert.pem
@@ -112,7 +107,7 @@ disk_free_limit.absolute = 1MB
 `
 	var all []error
 	for name, text := range map[string]string{"rabbitmq.conf": strings.ReplaceAll(conf, "DIR", r.dir),
-		"plugins": "[rabbitmq_amqp1_0,rabbitmq_auth_mechanism_ssl].\n", "ca.pem": ca.PEM,
+		"plugins": "[rabbitmq_amqp1_0,rabbitmq_auth_mechanism_ssl].\n", "ca.pem": r.CA.PEM,
 		"cert.pem": cert, "key.pem": key} {
 		all = append(all, os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600))
 	}

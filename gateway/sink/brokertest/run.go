@@ -3,12 +3,13 @@ package brokertest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"latchkey/gateway/endpoint/badnet"
 	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
 )
 
 // Shared returns a function that starts a server when it is first called, for all tests of a
@@ -16,11 +17,12 @@ import (
 func Shared() (use func(*testing.T) *Rabbit, stop func()) {
 	var once sync.Once
 	var r *Rabbit
-	var err error
 	use = func(t *testing.T) *Rabbit {
 		t.Helper()
-		once.Do(func() { r, err = StartRabbit() })
-		Check(t, err)
+		once.Do(func() { r = StartRabbit(t) })
+		if r == nil {
+			t.Fatal("the server did not start")
+		}
 		return r
 	}
 	return use, func() {
@@ -36,16 +38,6 @@ func Check(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// MakeMessages returns messages with these sequence numbers.
-func MakeMessages(from, to int) []sender.Message {
-	var all []sender.Message
-	for i := from; i <= to; i++ {
-		all = append(all, sender.Message{ID: fmt.Sprintf("1.%d", i), Seq: uint64(i), Kind: "decision",
-			Site: "h3n8p2r5tv", Target: "a1b2c3d4e5", Body: fmt.Appendf(nil, `{"specversion":"1.0","id":"1.%d"}`, i)})
-	}
-	return all
 }
 
 // MustSend sends a batch and fails unless all of it is taken.
@@ -67,19 +59,6 @@ func MustHalt(t *testing.T, s sender.Sender, all []sender.Message) {
 		t.Fatalf("got %d taken and %v, want a halt", n, err)
 	}
 	t.Log(err)
-}
-
-// SendAll sends a batch until all of it is taken. Failures that are temporary are nothing to it.
-func SendAll(t *testing.T, s sender.Sender, all []sender.Message) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for at := 0; at < len(all); {
-		n, err := s.Send(ctx, all[at:])
-		if at += n; err != nil && (sender.IsPermanent(err) || ctx.Err() != nil) {
-			t.Fatalf("%d taken, then %v", at, err)
-		}
-	}
 }
 
 // UntilHalt sends until the server refuses for good. Nothing may be taken.
@@ -119,7 +98,7 @@ type Fault struct {
 }
 
 // Faults are what may happen to a server and to the way to it, each of which cuts connections.
-func (r *Rabbit) Faults(p *Proxy) []Fault {
+func (r *Rabbit) Faults(p *badnet.Proxy) []Fault {
 	return []Fault{
 		{"the network cuts the connection", 20, func() error { p.Cut(); return nil }},
 		{"the server closes the connection", 35, func() error { return r.Control("close_all_connections", "test") }},
@@ -145,7 +124,7 @@ func RunFaults(t *testing.T, s sender.Sender, n int, faults ...Fault) {
 		} else {
 			done <- nil
 		}
-		taken, err := s.Send(ctx, MakeMessages(at, min(at+99, n)))
+		taken, err := s.Send(ctx, sinktest.Make(at, min(at+99, n)))
 		at += taken
 		Check(t, <-done)
 		if sender.IsPermanent(err) || ctx.Err() != nil {
@@ -163,25 +142,15 @@ func RunFaults(t *testing.T, s sender.Sender, n int, faults ...Fault) {
 // It returns how many came twice.
 func CheckAll(t *testing.T, got []Delivery, n int) (twice int) {
 	t.Helper()
-	seen := map[string]bool{}
-	next := 0
-	want := MakeMessages(1, n)
-	for i, d := range got {
-		switch {
-		case seen[d.ID]:
-			twice++
-		case next < n && d.ID == want[next].ID:
-			seen[d.ID] = true
-			next++
-		default:
-			t.Fatalf("delivery %d: got %s, want %s", i, d.ID, want[min(next, n-1)].ID)
-		}
+	var r sinktest.Receipt
+	for _, d := range got {
+		Check(t, r.Add(d.ID))
 	}
-	if next != n {
-		t.Fatalf("got the messages up to %d, want %d", next, n)
+	if r.Last() != n {
+		t.Fatalf("got the messages up to %d, want %d", r.Last(), n)
 	}
-	t.Logf("%d messages, %d of them twice", n, twice)
-	return twice
+	t.Logf("%d messages, %d of them twice", n, r.Repeats)
+	return r.Repeats
 }
 
 // CheckOnce fails unless a queue holds the messages 1 to n in order, each once.
