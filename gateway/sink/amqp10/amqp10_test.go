@@ -50,7 +50,8 @@ func TestHalts(t *testing.T) {
 	}{
 		{"no address", func(k *sinks.Sink) { k.Place = "" }},
 		{"no queue", func(k *sinks.Sink) { k.Place = "/amq/queue/elsewhere" }},
-		{"an exchange, where an unroutable message is accepted", func(k *sinks.Sink) { k.Place = "/exchange/amq.topic/key" }},
+		{"an exchange, where an unroutable message is accepted",
+			func(k *sinks.Sink) { k.Place = "/exchange/amq.topic/key" }},
 		{"a queue that does not outlive a restart", func(k *sinks.Sink) { k.Place = "/queue/" + queue }},
 		{"an address of RabbitMQ 4", func(k *sinks.Sink) { k.Place = "/queues/" + queue }},
 		{"wrong password", func(k *sinks.Sink) { k.Endpoint.Password = keys.Hide("wrong") }},

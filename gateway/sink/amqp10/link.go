@@ -92,7 +92,8 @@ func (l *link) open(ctx context.Context, opts *amqp.ConnOptions) error {
 	}
 	// The link may be of any mode, since some servers do not agree to another. Each message is sent
 	// unsettled, which a link of settled messages refuses.
-	l.sender, err = session.NewSender(ctx, l.address, &amqp.SenderOptions{TargetDurability: amqp.DurabilityUnsettledState})
+	l.sender, err = session.NewSender(ctx, l.address,
+		&amqp.SenderOptions{TargetDurability: amqp.DurabilityUnsettledState})
 	if err != nil {
 		return l.fail(err)
 	}
@@ -124,8 +125,8 @@ func (l *link) checkQueue(ctx context.Context) error {
 			return nil // by a receiver, so it is there
 		}
 		l.lost = true
-		return sender.Halted("our user must be allowed to read %s: RabbitMQ 3 accepts messages for a queue that is "+
-			"not there, and tells only readers (nothing is read): %s", text.Quote(l.address), describe(e))
+		return sender.Halted("our user must be allowed to read %s: RabbitMQ 3 accepts messages for a queue "+
+			"that is not there, and tells only readers (nothing is read): %s", text.Quote(l.address), describe(e))
 	}
 	if err != nil {
 		return l.fail(err)
@@ -146,8 +147,8 @@ func (l *link) checkAddress() error {
 	product, version := l.property("product"), l.property("version")
 	switch {
 	case l.isRabbit3() && !strings.HasPrefix(l.address, "/amq/queue/"):
-		return sender.Halted("RabbitMQ %s accepts messages for %s that no queue gets, or that do not outlive a restart: "+
-			"make a durable queue, and give its address, /amq/queue/NAME", text.Quote(version), text.Quote(l.address))
+		return sender.Halted("RabbitMQ %s accepts messages for %s that no queue gets, or that do not outlive a "+
+			"restart: make a durable queue, and give its address, /amq/queue/NAME", text.Quote(version), text.Quote(l.address))
 	case strings.Contains(strings.ToLower(product), "activemq") && strings.HasPrefix(l.address, "topic://"):
 		return sender.Halted("%s accepts messages for a topic that nobody listens to, and drops them: "+
 			"give a queue, queue://NAME", text.Quote(product))

@@ -30,7 +30,7 @@ const startWithin = 3 * time.Minute
 // has the password guest and may do everything.
 type Rabbit struct {
 	Port, TLSPort string
-	CA            *testca.Authority // signs the server's certificate; clients with a certificate of it are known by its name
+	CA            *testca.Authority // signs for the server; clients are known by the name it gives them
 	dir           string
 	env           []string
 	server, names *process // names is Erlang's epmd
