@@ -110,9 +110,6 @@ func (l *link) checkQueue(ctx context.Context) error {
 	if l.lost {
 		return errors.New("the connection ended")
 	}
-	// It sometimes gives no answer when a channel's number is used again at once.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	session, err := l.conn.NewSession(ctx, nil)
 	if err != nil {
 		return l.fail(err)
@@ -131,9 +128,10 @@ func (l *link) checkQueue(ctx context.Context) error {
 	if err != nil {
 		return l.fail(err)
 	}
-	if err := session.Close(ctx); err != nil {
-		return l.fail(err)
-	}
+	// The end of a session is not always answered. Then the next Send has a new connection.
+	end, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	l.lost = session.Close(end) != nil
 	return nil
 }
 
