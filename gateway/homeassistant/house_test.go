@@ -147,7 +147,7 @@ func newSite(t *testing.T, o mosquitto.Options) *site {
 	if !o.TLS {
 		o.Users = map[string]string{"latchkey": "one", "homeassistant": "two", "lamp": "three"}
 	}
-	o.ACL = hatest.ACL(s.store.SiteID())
+	o.ACL = hatest.ACL(s.store.SiteID()) + o.ACL
 	s.broker = mosquitto.Start(t, o)
 	s.feed = feed.New(s.store, discard)
 	s.sessions = session.NewTable(s.feed.DeviceChanged)
@@ -351,9 +351,11 @@ func (s *site) refused(reason string) uint64 {
 func (s *site) set(f func()) { s.mu.Lock(); defer s.mu.Unlock(); f() }
 
 // begin starts a site and a client that plays Home Assistant, and waits until it sees the site.
-func begin(t *testing.T) (*site, *hatest.Home) {
+func begin(t *testing.T) (*site, *hatest.Home) { t.Helper(); return beginWith(t, mosquitto.Options{}) }
+
+func beginWith(t *testing.T, o mosquitto.Options) (*site, *hatest.Home) {
 	t.Helper()
-	s := newSite(t, mosquitto.Options{})
+	s := newSite(t, o)
 	h := hatest.Connect(t, s.broker.Endpoint("homeassistant"), s.store.SiteID())
 	h.Await("the site is online", h.Online)
 	return s, h

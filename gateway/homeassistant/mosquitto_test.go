@@ -100,15 +100,34 @@ func TestARemovedIntegrationLeavesNothing(t *testing.T) {
 	}
 }
 
+// An integration that is moved to other topics leaves the old ones empty.
+func TestAnIntegrationIsMoved(t *testing.T) {
+	s, h := beginWith(t, mosquitto.Options{ACL: "user latchkey\ntopic readwrite house/#\n"})
+	r := s.store.Snapshot().Integrations[s.home]
+	r.Base = "house"
+	s.put(r)
+	config := "homeassistant/device/lk_" + string(s.store.SiteID()) + "_" + string(s.front) + "/config"
+	h.Await("it is announced with the new topics", func() bool {
+		return strings.Contains(h.Kept(config), `"house/`) && h.Of(s.front, "state") == ""
+	})
+	r.Name = "another-name"
+	s.put(r)
+	h.Await("a new name", func() bool { return s.engine.Status()[0].Name == "another-name" })
+}
+
 // Home Assistant gets everything again after its start, and after a start of the broker.
 func TestAllIsSentAgain(t *testing.T) {
 	s, h := begin(t)
 	before := h.Messages()
 	h.Start()
 	h.Await("all is sent again", func() bool { return h.Messages() >= before+16 })
+	old := h.Echo(s.front)
 	s.broker.Restart()
 	again := hatest.Connect(t, s.broker.Endpoint("homeassistant"), s.store.SiteID())
 	again.Await("the site is online", func() bool { return again.Online() && len(again.Announcements()) == 3 })
+	if again.Echo(s.front) == old {
+		t.Error("the echo is that of the connection before")
+	}
 }
 
 func TestALampIsSwitched(t *testing.T) {
@@ -458,9 +477,7 @@ func TestAccessListOfTheBroker(t *testing.T) {
 
 // With certificates the broker knows each client by the name in it.
 func TestClientCertificates(t *testing.T) {
-	s := newSite(t, mosquitto.Options{TLS: true})
-	h := hatest.Connect(t, s.broker.Endpoint("homeassistant"), s.store.SiteID())
-	h.Await("the site is online", h.Online)
+	s, h := beginWith(t, mosquitto.Options{TLS: true})
 	s.grant(s.porch, keys.Hidden{})
 	h.Ask(s.porch, "on")
 	h.Await("it is on", func() bool { return h.Of(s.porch, "state") == `{"state":"ON","brightness":100}` })

@@ -206,16 +206,25 @@ func (b *bridge) refuse(target access.ID, why refusal) {
 	b.tasks.Go(func() { b.cfg.Feed.Note(ev) })
 }
 
-// countBack bounds how many events are read for restoreWrongCodes.
-const countBack = 4096
+// Of the newest events, this many are read for wrong codes, in pages.
+const (
+	countBack = 1 << 16
+	countPage = 512
+)
 
 // restoreWrongCodes counts the wrong codes of the last day from the events. Otherwise somebody who
 // can switch the gateway off and on could try codes without end.
 func (b *bridge) restoreWrongCodes() {
-	since := time.Now().Add(-wrongSpan)
 	head, _ := b.cfg.Events.Head()
-	for from := head - min(head, countBack) + 1; from <= head; {
-		page, err := b.cfg.Events.Events(b.ctx, from, countBack/8)
+	since, first := time.Now().Add(-wrongSpan), uint64(1)
+	for end := head; end > first; end -= min(end, countPage) {
+		at, err := b.cfg.Events.Events(b.ctx, end, 1)
+		if err != nil || len(at) == 0 || at[0].At.Before(since) || head-end >= countBack {
+			first = end
+		}
+	}
+	for from := first; from <= head; {
+		page, err := b.cfg.Events.Events(b.ctx, from, countPage)
 		if err != nil || len(page) == 0 {
 			b.log.Warn("wrong codes of the last day not counted", "err", err)
 			return
