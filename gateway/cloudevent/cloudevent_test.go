@@ -91,6 +91,7 @@ var sent = map[audit.EventKind]string{
 	audit.EventFull:         "Device.ID Device.Name*",
 	audit.EventSignIn:       "Actor* Granted",
 	audit.EventSink:         "Actor* Reason",
+	audit.EventIntegration:  "Target.ID Target.Name* Actor* Source Reason",
 	audit.EventTimeTrusted:  "",
 	audit.EventStart:        "Digest",
 	audit.EventStop:         "",

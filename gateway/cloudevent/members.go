@@ -31,6 +31,7 @@ var members = map[audit.EventKind][]member{
 	audit.EventFull:         {device},
 	audit.EventSignIn:       {signedIn, signInGranted},
 	audit.EventSink:         {actor, reason},
+	audit.EventIntegration:  {target, actor, source, reason},
 	audit.EventTimeTrusted:  {},
 	audit.EventStart:        {digest},
 	audit.EventStop:         {},
