@@ -78,9 +78,10 @@ type told struct {
 
 func newBridge(ctx context.Context, cfg Config, r access.Integration, j *jams) (b *bridge, err error) {
 	b = &bridge{cfg: cfg, integration: r, topics: topics{r.Base, r.Prefix, cfg.Site}, jams: j,
-		log: cfg.Log.With("integration", r.Name), wake: make(chan struct{}, 1), leave: make(chan struct{}), done: make(chan struct{}), told: make(chan told, maxTold),
-		turn: limit.NewGate(1), places: limit.NewGate(maxTasks), paused: r.Paused != "",
-		refused: map[string]uint64{}, stale: map[access.ID]bool{}}
+		log:   cfg.Log.With("integration", r.Name),
+		leave: make(chan struct{}), done: make(chan struct{}), wake: make(chan struct{}, 1),
+		told: make(chan told, maxTold), turn: limit.NewGate(1), places: limit.NewGate(maxTasks),
+		paused: r.Paused != "", refused: map[string]uint64{}, stale: map[access.ID]bool{}}
 	b.rate.Pause, b.rate.Burst = time.Minute/ratePerMinute, ratePerMinute
 	b.noted.Pause = time.Minute
 	b.ctx, b.end = context.WithCancel(ctx)
@@ -246,8 +247,10 @@ func (b *bridge) desire(now time.Time) (want []retained, soon bool) {
 		soon = soon || state.soon
 		echo := encode(attributes{b.echoes.current(id, now, age)})
 		want = append(want, retained{b.topics.of(id, leafAvailability), []byte(state.availability)},
-			retained{b.topics.of(id, leafSensed), state.sensed}, retained{b.topics.of(id, leafAttributes), echo},
-			retained{b.topics.of(id, leafState), state.state}, retained{b.topics.config(id), b.announced.of[id]})
+			retained{b.topics.of(id, leafSensed), state.sensed}, retained{b.topics.of(id, leafAttributes),
+				echo},
+			retained{b.topics.of(id, leafState), state.state}, retained{b.topics.config(id),
+				b.announced.of[id]})
 	}
 	return append(b.forgetStale(p), append(want, retained{b.topics.status(), []byte(online)})...), soon
 }

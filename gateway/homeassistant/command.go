@@ -42,8 +42,7 @@ func parseCommand(data []byte) (c command, err error) {
 	}
 	var action string
 	var at int64
-	// A pointer tells null and a missing member from the empty value. json.Unmarshal refuses a value
-	// of another type, and a number that is not whole.
+	// json.Unmarshal refuses a value of another type and a number that is not whole, but not null.
 	take := func(name string, into any, need bool) {
 		raw, ok := members[name]
 		delete(members, name)

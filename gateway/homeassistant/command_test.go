@@ -21,9 +21,12 @@ func TestParseCommand(t *testing.T) {
 	}{
 		{"an unlock with a code", `{"a":"unlock","e":"9f2c41d07be3a856","t":1795000000123,"c":"123456"}`,
 			&command{wire.Unlock, 0, goodEcho, at, "123456"}},
-		{"no code", `{"a":"lock","e":"9f2c41d07be3a856","t":1795000000123,"c":""}`, &command{wire.Lock, 0, goodEcho, at, ""}},
-		{"a lamp", `{"a":"on","e":"9f2c41d07be3a856","t":1795000000123}`, &command{wire.On, 0, goodEcho, at, ""}},
-		{"a level", `{"a":"level","l":40,"e":"9f2c41d07be3a856","t":1795000000123}`, &command{wire.Level, 40, goodEcho, at, ""}},
+		{"no code", `{"a":"lock","e":"9f2c41d07be3a856","t":1795000000123,"c":""}`, &command{wire.Lock, 0,
+			goodEcho, at, ""}},
+		{"a lamp", `{"a":"on","e":"9f2c41d07be3a856","t":1795000000123}`, &command{wire.On, 0, goodEcho, at,
+			""}},
+		{"a level", `{"a":"level","l":40,"e":"9f2c41d07be3a856","t":1795000000123}`, &command{wire.Level,
+			40, goodEcho, at, ""}},
 		{"no echo known", `{"a":"off","e":"","t":1795000000123}`, &command{wire.Off, 0, "", at, ""}},
 		{"plain text", `UNLOCK`, nil},
 		{"nothing", ``, nil},
@@ -82,7 +85,8 @@ func FuzzParseCommand(f *testing.F) {
 		if c.action == wire.Level {
 			level = fmt.Sprintf(`"l":%d,`, c.level)
 		}
-		again, err := parseCommand(fmt.Appendf(nil, `{"a":%q,%s"e":%s,"t":%d,"c":%s}`, c.action.String(), level,
+		again, err := parseCommand(fmt.Appendf(nil, `{"a":%q,%s"e":%s,"t":%d,"c":%s}`, c.action.String(),
+			level,
 			encode(c.echo), c.at.UnixMilli(), encode(c.code)))
 		if err != nil || again != c {
 			t.Fatalf("got %+v, %v, want %+v", again, err, c)

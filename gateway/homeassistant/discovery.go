@@ -238,7 +238,8 @@ func (b builder) activity(kind access.TargetKind) component {
 	label := "Activity"
 	c := b.component("event", "activity")
 	c.Name, c.StateTopic = &label, b.of(b.target, leafEvent)
-	c.EventTypes = []string{string(eventGranted), string(eventDenied), string(eventRetry), string(eventTampered)}
+	c.EventTypes = []string{string(eventGranted), string(eventDenied), string(eventRetry),
+		string(eventTampered)}
 	if kind == access.Door {
 		c.EventTypes = append(c.EventTypes, string(eventForced), string(eventExit))
 	}

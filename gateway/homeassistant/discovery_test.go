@@ -11,7 +11,8 @@ import (
 
 func announced(t *testing.T, kind access.TargetKind, m may) map[string]any {
 	t.Helper()
-	root, err := checkAnnouncement(testTopics().announce(access.Target{ID: testTarget, Name: "porch", Kind: kind},
+	root, err := checkAnnouncement(testTopics().announce(access.Target{ID: testTarget, Name: "porch",
+		Kind: kind},
 		m, about{}))
 	if err != nil {
 		t.Fatal(err)
@@ -28,8 +29,10 @@ func TestWhatIsAnnounced(t *testing.T) {
 		want []string
 	}{
 		{"a door is a sensor without a grant", access.Door, may{}, []string{"bolt", "contact"}},
-		{"a door that may only be locked is a sensor", access.Door, may{lock: true}, []string{"bolt", "contact"}},
-		{"a door that may be unlocked is a lock", access.Door, may{unlock: true}, []string{"lock", "contact"}},
+		{"a door that may only be locked is a sensor", access.Door, may{lock: true}, []string{"bolt",
+			"contact"}},
+		{"a door that may be unlocked is a lock", access.Door, may{unlock: true}, []string{"lock",
+			"contact"}},
 		{"a lamp is a sensor without a grant", access.Lamp, may{}, []string{"glow"}},
 		{"a lamp that may only be lit is a sensor", access.Lamp, may{on: true}, []string{"glow"}},
 		{"a lamp that may be switched is a light", access.Lamp, may{on: true, off: true}, []string{"light"}},

@@ -11,8 +11,8 @@ import (
 
 const (
 	echoBytes = 8
-	// echoAge is how long an echo is valid. While our clock is not trusted, only the echo's age tells
-	// how old a command may be.
+	// echoAge is how long an echo is valid. While our clock is not trusted, only the echo's age
+	// tells how old a command may be.
 	echoAge          = 10 * time.Minute
 	echoAgeUntrusted = 10 * time.Second
 	// clockApart is how far a command's time may be from ours.

@@ -130,6 +130,7 @@ type site struct {
 	atOnce   int           // guarded by mu; the most at one time
 	operated int           // guarded by mu; attempts
 	slow     time.Duration // guarded by mu; how long a check of a code takes
+	pulse    time.Duration // guarded by mu; of a door
 }
 
 // rightCode fits every grant that asks for a code.
@@ -138,7 +139,8 @@ const rightCode = "246810"
 // newSite starts a broker with the README's access list, and a site that is integrated there.
 func newSite(t *testing.T, o mosquitto.Options) *site {
 	t.Helper()
-	s := &site{t: t, trusted: true, locks: map[access.ID]*node{}, devices: map[access.ID]access.ID{}}
+	s := &site{t: t, trusted: true, pulse: 3 * time.Second, locks: map[access.ID]*node{},
+		devices: map[access.ID]access.ID{}}
 	var err error
 	s.store, err = store.Open(context.Background(), store.Options{InMemory: true})
 	if err != nil {
@@ -151,22 +153,27 @@ func newSite(t *testing.T, o mosquitto.Options) *site {
 	s.broker = mosquitto.Start(t, o)
 	s.feed = feed.New(s.store, discard)
 	s.sessions = session.NewTable(s.feed.DeviceChanged)
-	s.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: s.store, Feed: s.feed, Sessions: s.sessions,
-		Log: discard, Go: func(f func()) bool { s.tasks.Go(f); return true },
+	s.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: s.store, Feed: s.feed,
+		Sessions: s.sessions,
+		Log:      discard, Go: func(f func()) bool { s.tasks.Go(f); return true },
 		Answered: func(access.ID, netip.AddrPort) {}, StateRead: func(access.ID) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	plan := house.Plan{Card: s.store.CredentialID, At: time.Now()}
-	s.front, s.back, s.porch = plan.Door("front-door", 3*time.Second), plan.Door("back-door", 3*time.Second), plan.Lamp("porch")
-	for target, kind := range map[access.ID]keys.Kind{s.front: keys.KindLock, s.back: keys.KindLock, s.porch: keys.KindLamp} {
+	s.front, s.back, s.porch = plan.Door("front-door", 3*time.Second), plan.Door("back-door",
+		3*time.Second), plan.Lamp("porch")
+	for target, kind := range map[access.ID]keys.Kind{s.front: keys.KindLock, s.back: keys.KindLock,
+		s.porch: keys.KindLamp} {
 		s.devices[target], _ = plan.Device(string(target)+"-act", kind, target)
 	}
 	s.home = access.NewID()
-	plan.Add(access.Integration{ID: s.home, Name: "home", Endpoint: s.broker.Endpoint("latchkey"), Base: "latchkey",
+	plan.Add(access.Integration{ID: s.home, Name: "home", Endpoint: s.broker.Endpoint("latchkey"),
+		Base:   "latchkey",
 		Prefix: "homeassistant", Created: time.Now()})
 	s.apply(plan.Take()...)
-	for target, kind := range map[access.ID]keys.Kind{s.front: keys.KindLock, s.back: keys.KindLock, s.porch: keys.KindLamp} {
+	for target, kind := range map[access.ID]keys.Kind{s.front: keys.KindLock, s.back: keys.KindLock,
+		s.porch: keys.KindLamp} {
 		s.locks[target] = &node{}
 		s.connect(target, kind)
 	}
@@ -191,7 +198,8 @@ var discard = slog.New(slog.DiscardHandler)
 func (s *site) connect(target access.ID, kind keys.Kind) *coapres.Peer {
 	s.t.Helper()
 	device := s.devices[target]
-	p := coapres.NewPeer(device, s.store.Snapshot().Devices[device].Name, kind, "lk-0123456789", "127.0.0.1:1", s.locks[target])
+	p := coapres.NewPeer(device, s.store.Snapshot().Devices[device].Name, kind, "lk-0123456789",
+		"127.0.0.1:1", s.locks[target])
 	s.sessions.Open(p, uint64(time.Now().UnixNano()), func() {}, time.Now())
 	s.sessions.Registered(p, time.Hour, time.Now())
 	if _, err := s.sessions.Refresh(context.Background(), p); err != nil {
@@ -202,9 +210,16 @@ func (s *site) connect(target access.ID, kind keys.Kind) *coapres.Peer {
 
 // start starts an engine, as a gateway that starts does.
 func (s *site) start() {
-	s.engine = homeassistant.New(homeassistant.Config{Site: s.store.SiteID(), Policy: s.store.Snapshot, Feed: s.feed,
-		Events: s.store, Doors: s.doors, Sessions: s.sessions, Operate: s.operate, CheckCode: s.checkCode, Pause: s.pause,
-		ClockTrusted: func(time.Time) (bool, string) { s.mu.Lock(); defer s.mu.Unlock(); return s.trusted, "" }, Log: discard,
+	s.engine = homeassistant.New(homeassistant.Config{Site: s.store.SiteID(), Policy: s.store.Snapshot,
+		Feed:   s.feed,
+		Events: s.store, Doors: s.doors, Sessions: s.sessions, Operate: s.operate, CheckCode: s.checkCode,
+		Pause: s.pause,
+		ClockTrusted: func(time.Time) (bool, string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.trusted,
+				""
+		}, Log: discard,
 		Version: "0.3.0"})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -245,7 +260,8 @@ func (s *site) remove(r access.Record) {
 // grant lets the integration do something with a target.
 func (s *site) grant(target access.ID, code keys.Hidden, actions ...wire.Action) access.Grant {
 	s.t.Helper()
-	g := access.Grant{ID: access.NewID(), SubjectKind: access.SubjectIntegration, Subject: s.home, Target: target,
+	g := access.Grant{ID: access.NewID(), SubjectKind: access.SubjectIntegration, Subject: s.home,
+		Target:  target,
 		Actions: actions, Effect: access.Allow, Code: code, Created: time.Now()}
 	s.put(g)
 	return g
@@ -280,6 +296,7 @@ func (s *site) pause(ctx context.Context, id access.ID, why string) error {
 func (s *site) operate(ctx context.Context, a access.Attempt) error {
 	s.mu.Lock()
 	s.operated++
+	pulse := s.pulse
 	s.mu.Unlock()
 	adm, err := s.store.Admit(ctx, a)
 	if err != nil || !adm.Decision.Granted {
@@ -288,12 +305,13 @@ func (s *site) operate(ctx context.Context, a access.Attempt) error {
 	device, _ := s.store.Snapshot().Actuator(a.Target)
 	cmd := wire.Command{ID: adm.Seq, Action: a.Action, Level: a.Level}
 	if a.Action == wire.Unlock {
-		cmd.Duration = 3000
+		cmd.Duration = uint32(pulse / time.Millisecond)
 	}
 	_, err = s.sessions.Command(ctx, device.ID, coapres.Command{Command: cmd, Intent: a.At})
 	s.doors.ExpectEnd(device.ID)
-	_, err = s.store.Record(ctx, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: session.OutcomeOf(err),
-		Action: a.Action, Target: audit.Named{ID: a.Target, Name: s.store.Snapshot().Targets[a.Target].Name}})
+	_, err = s.store.Record(ctx, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq,
+		Outcome: session.OutcomeOf(err),
+		Action:  a.Action, Target: audit.Named{ID: a.Target, Name: s.store.Snapshot().Targets[a.Target].Name}})
 	return err
 }
 
@@ -346,6 +364,33 @@ func (s *site) refused(reason string) uint64 {
 		return st.Refused[reason]
 	}
 	return 0
+}
+
+// ask sends an unlock, as made that long ago or ahead, and returns what became of it: the reason of
+// the refusal or of the decision. It sends again while Home Assistant does not know the present
+// echo.
+func (s *site) ask(h *hatest.Home, target access.ID, made time.Duration, more ...string) string {
+	s.t.Helper()
+	for {
+		refused, decided := s.engine.Status()[0].Refused, len(s.decisions())
+		h.Await("an echo", func() bool { return h.Echo(target) != "" })
+		h.Send(target, hatest.Command("unlock", h.Echo(target), time.Now().Add(made), more...))
+		became := ""
+		h.Await("it is refused or decided", func() bool {
+			for reason, n := range s.engine.Status()[0].Refused {
+				if n > refused[reason] {
+					became = reason
+				}
+			}
+			if all := s.decisions(); len(all) > decided {
+				became = string(all[decided])
+			}
+			return became != ""
+		})
+		if became != "repeated" {
+			return became
+		}
+	}
 }
 
 func (s *site) set(f func()) { s.mu.Lock(); defer s.mu.Unlock(); f() }

@@ -131,7 +131,8 @@ var noCode = keys.Hide("wrong")
 
 // checkCode returns the hash if the code fits, else noCode. One code is checked at a time: the
 // count of wrong ones then bounds how many are tried. pause tells that there were too many.
-func (b *bridge) checkCode(ctx context.Context, hash keys.Hidden, code string, at time.Time) (match keys.Hidden,
+func (b *bridge) checkCode(ctx context.Context, hash keys.Hidden, code string,
+	at time.Time) (match keys.Hidden,
 	pause bool, why refusal) {
 	// A command that has waited longer is not sent.
 	ctx, cancel := context.WithDeadline(ctx, at.Add(coapres.CommandWindow))
@@ -236,7 +237,8 @@ func (b *bridge) restoreWrongCodes() {
 			case ev.Actor != b.name() || ev.At.Before(since):
 			case ev.Kind == audit.EventIntegration && ev.Reason == reasonPaused:
 				b.wrong = wrongCodes{}
-			case ev.Kind == audit.EventDecision && ev.Source == access.ByIntegration && ev.Reason == access.ReasonWrongCode:
+			case ev.Kind == audit.EventDecision && ev.Source == access.ByIntegration &&
+				ev.Reason == access.ReasonWrongCode:
 				b.wrong.note(false, ev.At)
 			}
 		}
@@ -247,11 +249,13 @@ func (b *bridge) restoreWrongCodes() {
 // asksCode tells whether a grant that lets an integration unlock a target asks for a code.
 func asksCode(p *access.Policy, integration, target access.ID) bool {
 	for _, g := range p.Grants {
-		if g.SubjectKind != access.SubjectIntegration || g.Subject != integration || g.Effect != access.Allow ||
+		if g.SubjectKind != access.SubjectIntegration || g.Subject != integration ||
+			g.Effect != access.Allow ||
 			g.Code.IsZero() && g.CodeOf == "" || !slices.Contains(g.Actions, wire.Unlock) {
 			continue
 		}
-		if g.Target == target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members, target) {
+		if g.Target == target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members,
+			target) {
 			return true
 		}
 	}

@@ -96,7 +96,8 @@ func isQoS(v any) error {
 // isTemplate looks for pairs only. TestTemplates renders them.
 func isTemplate(v any) error {
 	s, ok := v.(string)
-	if !ok || strings.Count(s, "{{") != strings.Count(s, "}}") || strings.Count(s, "{%") != strings.Count(s, "%}") {
+	if !ok || strings.Count(s, "{{") != strings.Count(s, "}}") || strings.Count(s, "{%") != strings.Count(s,
+		"%}") {
 		return fmt.Errorf("%v is no template", v)
 	}
 	return nil
@@ -199,7 +200,8 @@ var (
 			"state_jammed": isText, "state_locked": isText, "state_locking": isText, "state_unlocked": isText,
 			"state_unlocking": isText, "value_template": isTemplate}),
 		"light": writeKeys.with(map[string]check{"schema": isOneOf("template"),
-			"command_on_template": isTemplate, "command_off_template": isTemplate, "state_template": isTemplate,
+			"command_on_template": isTemplate, "command_off_template": isTemplate,
+			"state_template":      isTemplate,
 			"brightness_template": isTemplate}, "schema", "command_on_template", "command_off_template"),
 		"binary_sensor": readKeys.with(map[string]check{"expire_after": isCount, "force_update": isFlag,
 			"off_delay": isCount, "payload_on": isText, "payload_off": isText,
@@ -252,7 +254,8 @@ var (
 	abbreviations = map[string]string{"dev": "device", "o": "origin", "cmps": "components", "p": "platform",
 		"avty": "availability", "t": "topic", "e": "encoding", "name": "name", "mode": "mode"}
 	deviceAbbreviations = map[string]string{"ids": "identifiers", "name": "name", "mf": "manufacturer",
-		"mdl": "model", "sw": "sw_version", "cu": "configuration_url", "hw": "hw_version", "sa": "suggested_area"}
+		"mdl": "model", "sw": "sw_version", "cu": "configuration_url", "hw": "hw_version",
+		"sa": "suggested_area"}
 	originAbbreviations = map[string]string{"name": "name", "sw": "sw_version", "url": "support_url"}
 )
 

@@ -44,11 +44,11 @@ func lockState(s door.State, jammed bool) string {
 // lampStateJSON is the state of a lamp. Null is not known.
 type lampStateJSON struct {
 	State      *string `json:"state"`
-	Brightness *uint8  `json:"brightness"` // 1…100, of a lamp that is on
+	Brightness *uint8  `json:"brightness"` // 1 to 100, of a lamp that is on
 }
 
-// makeLampState returns the state of a lamp as it said it. ok is false if the lamp was not seen since
-// the start.
+// makeLampState returns the state of a lamp as it said it. ok is false if the lamp was not seen
+// since the start.
 func makeLampState(v session.View, ok bool) []byte {
 	var s lampStateJSON
 	if ok && v.Online && v.Known {
@@ -130,5 +130,6 @@ func encode(v any) []byte {
 
 // isTransient tells whether a door's state changes by itself soon.
 func isTransient(s door.State, now time.Time) bool {
-	return s.Now == door.Unlocking || s.Now == door.Unlocked && !s.Until.IsZero() && s.Until.Sub(now) < time.Second
+	endsSoon := !s.Until.IsZero() && s.Until.Sub(now) < time.Second
+	return s.Now == door.Unlocking || s.Now == door.Unlocked && endsSoon
 }

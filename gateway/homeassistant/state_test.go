@@ -49,13 +49,16 @@ func TestLockedOnlyWhenTheLockSaidSo(t *testing.T) {
 		lock door.Lock
 		want string
 	}{
-		{"it said so after its pulse", door.Lock{Fitted: true, Online: true, Known: true, SaidAt: ago(time.Second),
+		{"it said so after its pulse", door.Lock{Fitted: true, Online: true, Known: true,
+			SaidAt:  ago(time.Second),
 			Command: wire.Unlock, CommandAt: ago(time.Minute)}, stateLocked},
-		{"the pulse should be over", door.Lock{Fitted: true, Online: true, Known: true, SaidAt: ago(5 * time.Second),
-			Said: wire.State{On: true, Left: 3000}}, stateUnknown},
+		{"the pulse should be over", door.Lock{Fitted: true, Online: true, Known: true,
+			SaidAt: ago(5 * time.Second),
+			Said:   wire.State{On: true, Left: 3000}}, stateUnknown},
 		{"the receipt was lost", door.Lock{Fitted: true, Online: true, Known: false, SaidAt: ago(time.Minute),
 			Command: wire.Unlock, CommandAt: ago(5 * time.Second)}, stateUnknown},
-		{"an unlock is under way", door.Lock{Fitted: true, Online: true, Known: true, SaidAt: ago(time.Minute),
+		{"an unlock is under way", door.Lock{Fitted: true, Online: true, Known: true,
+			SaidAt:  ago(time.Minute),
 			Command: wire.Unlock, CommandAt: ago(time.Second)}, stateUnlocking},
 		{"it is offline", door.Lock{Fitted: true, Known: true, SaidAt: ago(time.Second)}, stateUnknown},
 		{"nothing was read yet", door.Lock{Fitted: true, Online: true}, stateUnknown},
@@ -80,8 +83,10 @@ func TestStateOfALamp(t *testing.T) {
 			`{"state":"OFF","brightness":null}`},
 		{"on without a level", session.View{Online: true, Known: true, State: wire.State{On: true}}, true,
 			`{"state":"ON","brightness":null}`},
-		{"not known", session.View{Online: true, State: wire.State{On: true}}, true, `{"state":null,"brightness":null}`},
-		{"offline", session.View{Known: true, State: wire.State{On: true}}, true, `{"state":null,"brightness":null}`},
+		{"not known", session.View{Online: true, State: wire.State{On: true}}, true,
+			`{"state":null,"brightness":null}`},
+		{"offline", session.View{Known: true, State: wire.State{On: true}}, true,
+			`{"state":null,"brightness":null}`},
 		{"never seen", session.View{}, false, `{"state":null,"brightness":null}`},
 	} {
 		if got := string(makeLampState(c.view, c.ok)); got != c.want {
@@ -97,10 +102,12 @@ func TestSensed(t *testing.T) {
 	earlier, offline := open, open
 	earlier.ContactAt, offline.Online = since.Add(-time.Second), false
 	number := func(name, unit string, v float64) doorwatch.Reading {
-		return doorwatch.Reading{Measurement: wire.Measurement{Name: name, Unit: unit, Type: wire.NumberValue, Number: v}}
+		return doorwatch.Reading{Measurement: wire.Measurement{Name: name, Unit: unit,
+			Type: wire.NumberValue, Number: v}}
 	}
 	tamper := func(flag, late bool) doorwatch.Reading {
-		return doorwatch.Reading{Measurement: wire.Measurement{Name: "tamper", Type: wire.FlagValue, Flag: flag}, Late: late}
+		return doorwatch.Reading{Measurement: wire.Measurement{Name: "tamper", Type: wire.FlagValue,
+			Flag: flag}, Late: late}
 	}
 	const nothing = `{"contact":null,"tamper":null,"alarm":null,"rssi":null,"volts":null}`
 	for _, c := range []struct {
@@ -110,17 +117,21 @@ func TestSensed(t *testing.T) {
 		alarms   []doorwatch.Alarm
 		want     string
 	}{
-		{"all", open, []doorwatch.Reading{number("rssi", "dBm", -61), number("supply", "mV", 3100), tamper(false, false)},
+		{"all", open, []doorwatch.Reading{number("rssi", "dBm", -61), number("supply", "mV", 3100),
+			tamper(false, false)},
 			[]doorwatch.Alarm{{What: door.Tampered}, {What: door.Forced}},
 			`{"contact":"open","tamper":false,"alarm":"forced","rssi":-61,"volts":3.1}`},
-		{"the more important alarm stays", session.View{}, nil, []doorwatch.Alarm{{What: door.Forced}, {What: door.Tampered}},
+		{"the more important alarm stays", session.View{}, nil, []doorwatch.Alarm{{What: door.Forced},
+			{What: door.Tampered}},
 			`{"contact":null,"tamper":null,"alarm":"forced","rssi":null,"volts":null}`},
 		{"nothing", session.View{}, nil, nil, nothing},
 		{"a contact of an earlier session", earlier, nil, nil, nothing},
 		{"a contact of a lock that is offline", offline, nil, nil, nothing},
-		{"a tamper reading that came late", session.View{}, []doorwatch.Reading{tamper(true, true)}, nil, nothing},
-		{"a text where a number belongs", session.View{}, []doorwatch.Reading{{Measurement: wire.Measurement{Name: "rssi",
-			Type: wire.TextValue, Text: "x"}}}, nil, nothing},
+		{"a tamper reading that came late", session.View{}, []doorwatch.Reading{tamper(true, true)}, nil,
+			nothing},
+		{"a text where a number belongs", session.View{},
+			[]doorwatch.Reading{{Measurement: wire.Measurement{Name: "rssi",
+				Type: wire.TextValue, Text: "x"}}}, nil, nothing},
 	} {
 		if got := string(makeSensed(c.view, true, c.readings, c.alarms)); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
@@ -137,21 +148,31 @@ func TestActivity(t *testing.T) {
 		want string
 	}
 	for i, s := range []step{
-		{audit.Event{Seq: 1, Kind: audit.EventDecision, Target: front, Person: bob, Card: "e580", Source: access.ByCard,
-			Reason: access.ReasonOutsideSchedule}, `{"event_type":"denied","reason":"outside-schedule","person":"bob","source":"card"}`},
-		{audit.Event{Seq: 2, Kind: audit.EventDecision, Target: front, Person: bob, Source: access.ByCard, Granted: true,
-			Reason: access.ReasonGranted}, ""},
+		{audit.Event{Seq: 1, Kind: audit.EventDecision, Target: front, Person: bob, Card: "e580",
+			Source: access.ByCard,
+			Reason: access.ReasonOutsideSchedule},
+			`{"event_type":"denied","reason":"outside-schedule","person":"bob","source":"card"}`},
+		{audit.Event{Seq: 2, Kind: audit.EventDecision, Target: front, Person: bob, Source: access.ByCard,
+			Granted: true,
+			Reason:  access.ReasonGranted}, ""},
 		{audit.Event{Seq: 3, Kind: audit.EventReceipt, Target: front, Cause: 2, Outcome: audit.OutcomeDone},
 			`{"event_type":"granted","reason":"granted","person":"bob","source":"card"}`},
-		{audit.Event{Seq: 4, Kind: audit.EventReceipt, Target: front, Cause: 2, Outcome: audit.OutcomeDone}, ""}, // told
-		{audit.Event{Seq: 5, Kind: audit.EventDecision, Target: front, Source: access.ByOperator, Actor: "ann", Granted: true,
+		{audit.Event{Seq: 4, Kind: audit.EventReceipt, Target: front, Cause: 2, Outcome: audit.OutcomeDone},
+			""}, // told
+		{audit.Event{Seq: 5, Kind: audit.EventDecision, Target: front, Source: access.ByOperator,
+			Actor: "ann", Granted: true,
 			Reason: access.ReasonGranted}, ""},
-		{audit.Event{Seq: 6, Kind: audit.EventReceipt, Target: front, Cause: 5, Outcome: audit.OutcomeUnknown},
+		{audit.Event{Seq: 6, Kind: audit.EventReceipt, Target: front, Cause: 5,
+			Outcome: audit.OutcomeUnknown},
 			`{"event_type":"retry","reason":"granted","source":"operator"}`},
-		{audit.Event{Seq: 7, Kind: audit.EventAlarm, Target: front, Reason: access.Reason(door.Forced)}, `{"event_type":"forced"}`},
-		{audit.Event{Seq: 8, Kind: audit.EventAlarm, Target: front, Cause: 7, Reason: access.Reason(door.Forced)}, ""},
-		{audit.Event{Seq: 9, Kind: audit.EventAlarm, Target: front, Reason: access.Reason(door.Tampered)}, `{"event_type":"tampered"}`},
-		{audit.Event{Seq: 10, Kind: audit.EventReport, Target: front, Detail: doorwatch.ExitPressed}, `{"event_type":"exit"}`},
+		{audit.Event{Seq: 7, Kind: audit.EventAlarm, Target: front, Reason: access.Reason(door.Forced)},
+			`{"event_type":"forced"}`},
+		{audit.Event{Seq: 8, Kind: audit.EventAlarm, Target: front, Cause: 7,
+			Reason: access.Reason(door.Forced)}, ""},
+		{audit.Event{Seq: 9, Kind: audit.EventAlarm, Target: front, Reason: access.Reason(door.Tampered)},
+			`{"event_type":"tampered"}`},
+		{audit.Event{Seq: 10, Kind: audit.EventReport, Target: front, Detail: doorwatch.ExitPressed},
+			`{"event_type":"exit"}`},
 		{audit.Event{Seq: 11, Kind: audit.EventReport, Target: front, Detail: "started"}, ""},
 		{audit.Event{Seq: 12, Kind: audit.EventDecision, Reason: access.ReasonUnknownTarget}, ""},
 		{audit.Event{Seq: 13, Kind: audit.EventPolicy, Target: front}, ""},

@@ -55,21 +55,30 @@ func TestCommandTemplates(t *testing.T) {
 		vars     map[string]any
 		want     *command // nil: refused
 	}{
-		{"unlock with a code", lockCommand, with("value", "unlock", "code", "123456"), &command{action: wire.Unlock, echo: goodEcho, code: "123456"}},
-		{"unlock without a code", lockCommand, with("value", "unlock", "code", nil), &command{action: wire.Unlock, echo: goodEcho}},
-		{"a code that is not defined", lockCommand, with("value", "lock"), &command{action: wire.Lock, echo: goodEcho}},
-		{"no attributes yet", lockCommand, map[string]any{"attributes": map[string]any{}, "value": "unlock", "code": "1"}, &command{action: wire.Unlock, code: "1"}},
+		{"unlock with a code", lockCommand, with("value", "unlock", "code", "123456"),
+			&command{action: wire.Unlock, echo: goodEcho, code: "123456"}},
+		{"unlock without a code", lockCommand, with("value", "unlock", "code", nil),
+			&command{action: wire.Unlock, echo: goodEcho}},
+		{"a code that is not defined", lockCommand, with("value", "lock"), &command{action: wire.Lock,
+			echo: goodEcho}},
+		{"no attributes yet", lockCommand, map[string]any{"attributes": map[string]any{}, "value": "unlock",
+			"code": "1"}, &command{action: wire.Unlock, code: "1"}},
 		{"a quote in a code", lockCommand, with("value", "unlock", "code", `1","a":"lock`), nil},
 		{"a backslash in a code", lockCommand, with("value", "unlock", "code", `1\`), nil},
 		{"a newline in a code", lockCommand, with("value", "unlock", "code", "123456\n"), nil},
-		{"a quote in the echo", lockCommand, map[string]any{"attributes": map[string]any{"echo": `","a":"unlock`}, "value": "lock"}, nil},
+		{"a quote in the echo", lockCommand,
+			map[string]any{"attributes": map[string]any{"echo": `","a":"unlock`}, "value": "lock"}, nil},
 		{"a lamp on", lampOn, with("state", true), &command{action: wire.On, echo: goodEcho}},
 		{"a lamp off", lampOff, with("state", false), &command{action: wire.Off, echo: goodEcho}},
 		{"a lamp that dims, on", lampDim, with("state", true), &command{action: wire.On, echo: goodEcho}},
-		{"full", lampDim, with("state", true, "brightness", 255), &command{action: wire.Level, level: 100, echo: goodEcho}},
-		{"half", lampDim, with("state", true, "brightness", 128), &command{action: wire.Level, level: 50, echo: goodEcho}},
-		{"a glimmer is not off", lampDim, with("state", true, "brightness", 1), &command{action: wire.Level, level: 1, echo: goodEcho}},
-		{"a transition is ignored", lampDim, with("state", true, "transition", 2), &command{action: wire.On, echo: goodEcho}},
+		{"full", lampDim, with("state", true, "brightness", 255), &command{action: wire.Level, level: 100,
+			echo: goodEcho}},
+		{"half", lampDim, with("state", true, "brightness", 128), &command{action: wire.Level, level: 50,
+			echo: goodEcho}},
+		{"a glimmer is not off", lampDim, with("state", true, "brightness", 1), &command{action: wire.Level,
+			level: 1, echo: goodEcho}},
+		{"a transition is ignored", lampDim, with("state", true, "transition", 2), &command{action: wire.On,
+			echo: goodEcho}},
 	}
 	var all []rendering
 	for _, c := range cases {
@@ -98,8 +107,9 @@ func TestCommandTemplates(t *testing.T) {
 func TestCodeFormat(t *testing.T) {
 	format := regexp.MustCompile(codeFormat)
 	for code, want := range map[string]bool{"123456": true, "123456789012": true, "12345": false,
-		"1234567890123": false, "12345\"": false, `12345\`: false, "12345a": false, "": false, " 123456": false,
-		"１２３４５６": false} {
+		"1234567890123": false, "12345\"": false, `12345\`: false, "12345a": false, "": false,
+		" 123456": false,
+		"１２３４５６":  false} {
 		if got := format.MatchString(code); got != want {
 			t.Errorf("%q: got %v, want %v", code, got, want)
 		}
@@ -110,18 +120,21 @@ func TestCodeFormat(t *testing.T) {
 func TestValueTemplates(t *testing.T) {
 	now := time.Now()
 	lamp := func(on bool, level uint8) string {
-		return string(makeLampState(session.View{Online: true, Known: true, State: wire.State{On: on, Level: level}}, true))
+		return string(makeLampState(session.View{Online: true, Known: true, State: wire.State{On: on,
+			Level: level}}, true))
 	}
 	contact := func(c wire.Contact) string {
 		return string(makeSensed(session.View{Online: true, Contact: c, ContactAt: now}, true, nil, nil))
 	}
 	flag := func(on bool) string {
-		return string(makeSensed(session.View{}, false, []doorwatch.Reading{{Measurement: wire.Measurement{Name: "tamper",
-			Type: wire.FlagValue, Flag: on}}}, []doorwatch.Alarm{{What: door.Forced}}))
+		return string(makeSensed(session.View{}, false,
+			[]doorwatch.Reading{{Measurement: wire.Measurement{Name: "tamper",
+				Type: wire.FlagValue, Flag: on}}}, []doorwatch.Alarm{{What: door.Forced}}))
 	}
 	health := string(makeSensed(session.View{}, false, []doorwatch.Reading{
 		{Measurement: wire.Measurement{Name: "rssi", Type: wire.NumberValue, Number: -61}},
-		{Measurement: wire.Measurement{Name: "supply", Unit: "mV", Type: wire.NumberValue, Number: 3312}}}, nil))
+		{Measurement: wire.Measurement{Name: "supply", Unit: "mV", Type: wire.NumberValue, Number: 3312}}},
+		nil))
 	unknown := string(makeSensed(session.View{}, false, nil, nil))
 	noLamp := string(makeLampState(session.View{}, false))
 	cases := []struct{ template, payload, want string }{

@@ -1,6 +1,6 @@
-// Package hatest plays Home Assistant for tests and demos: a client that learns announcements and
-// states from the broker, and sends the commands that Home Assistant would make of our templates. It
-// is not Home Assistant: the templates themselves are rendered by Jinja in the tests of package
+// Package hatest plays Home Assistant for tests: a client that learns announcements and states from
+// the broker, and sends the commands that Home Assistant would make of our templates. It is not
+// Home Assistant: the templates themselves are rendered by Jinja in the tests of package
 // homeassistant.
 package hatest
 
@@ -51,14 +51,15 @@ type Home struct {
 	messages int               // guarded by mu; that have come
 }
 
-// Connect connects until the test ends. The topics begin with homeassistant and latchkey. Two clients
-// at one broker need different ids.
+// Connect connects until the test ends. The topics begin with homeassistant and latchkey. Two
+// clients at one broker need different ids.
 func Connect(t testing.TB, e endpoint.Endpoint, site access.ID, id ...string) *Home {
 	t.Helper()
 	h := &Home{t: t, site: site, kept: map[string]string{}, changed: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	conn, err := mqtt.Open(ctx, mqtt.Settings{Endpoint: e, ClientID: strings.Join(append([]string{"home-assistant"}, id...), "-"), Message: h.take,
+	clientID := strings.Join(append([]string{"home-assistant"}, id...), "-")
+	conn, err := mqtt.Open(ctx, mqtt.Settings{Endpoint: e, ClientID: clientID, Message: h.take,
 		Subscriptions: []mqtt.Subscription{{Topic: "homeassistant/device/+/config", Retained: true},
 			{Topic: "latchkey/" + string(site) + "/#", Retained: true}}})
 	if err != nil {
@@ -172,7 +173,7 @@ func (h *Home) Echo(target access.ID) string {
 
 // Command is what Home Assistant makes of our templates. more are more members, such as `"c":"1"`.
 func Command(action, echo string, at time.Time, more ...string) string {
-	members := []string{fmt.Sprintf(`"a":%q`, action), fmt.Sprintf(`"e":%q`, echo), fmt.Sprintf(`"t":%d`, at.UnixMilli())}
+	members := []string{fmt.Sprintf(`"a":%q,"e":%q,"t":%d`, action, echo, at.UnixMilli())}
 	return "{" + strings.Join(append(members, more...), ",") + "}"
 }
 
