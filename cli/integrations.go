@@ -119,7 +119,7 @@ func showIntegration(x *call) error {
 		line(true, "name", "%s", r.Name)
 		line(true, "server", "%s", r.URL)
 		line(r.User != "", "user", "%s", r.User)
-		line(true, "topics", "%s/…, announced under %s/…", r.Base, r.Prefix)
+		line(true, "topics", "%s/…, announced under %s/…", r.Topics, r.Prefix)
 		line(true, "grants", "%d", r.Grants)
 		line(r.Paused != "", "paused", "%s", r.Paused)
 		st := r.Status

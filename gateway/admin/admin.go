@@ -46,6 +46,8 @@ type Store interface {
 	// event, and what was wrong.
 	Verified() (at time.Time, seq uint64, problem error)
 	CredentialID(uid []byte) access.CredentialID
+	// SiteID returns the site's id, which is in all that is sent out.
+	SiteID() access.ID
 	// DeadLetters returns up to limit events that a sink's server refused, the oldest first.
 	DeadLetters(ctx context.Context, sink access.ID, limit int) ([]audit.DeadLetter, error)
 	// Space returns, in bytes, the used space, the free space, and the free space below which

@@ -102,7 +102,8 @@ func findIntegration(p *access.Policy, ref string) (access.Integration, error) {
 
 func (a *server) viewIntegration(p *access.Policy, r access.Integration) api.Integration {
 	v := api.Integration{ID: r.ID, Name: r.Name, Protocol: "mqtt", URL: r.Endpoint.URL, User: r.Endpoint.User,
-		Private: r.Endpoint.Private, Base: r.Base, Prefix: r.Prefix, Paused: r.Paused, Created: r.Created}
+		Private: r.Endpoint.Private, Base: r.Base, Topics: r.Base + "/" + string(a.Store.SiteID()),
+		Prefix: r.Prefix, Paused: r.Paused, Created: r.Created}
 	for _, g := range p.Grants {
 		if g.Subject == r.ID {
 			v.Grants++

@@ -16,6 +16,7 @@ type Integration struct {
 	User     string             `json:"user,omitempty"`
 	Private  bool               `json:"private,omitempty"`
 	Base     string             `json:"base" doc:"the beginning of our topics"`
+	Topics   string             `json:"topics" doc:"the same with the site's id, as the broker's access list needs it"`
 	Prefix   string             `json:"prefix" doc:"where the system looks for announcements"`
 	Paused   string             `json:"paused,omitempty" doc:"why it may do nothing"`
 	Grants   int                `json:"grants" doc:"how many grants it has; without one it may do nothing"`
