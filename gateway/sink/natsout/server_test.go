@@ -33,11 +33,15 @@ type server struct {
 	stop func()
 }
 
+// built is the folder with the server's program, once it was built.
+var built string
+
 var buildServer = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "latchkey-nats-")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "natsserver")
 	out, err := exec.Command("go", "build", "-C", filepath.Join("peers", "natsserver"), "-o", path,
 		".").CombinedOutput()
