@@ -16,9 +16,9 @@ import (
 
 // This is what Home Assistant's MQTT integration admits, in our own words. It was read from core's
 // homeassistant/components/mqtt as of October 2026 (schemas.py, config.py, abbreviations.py,
-// discovery.py; release 2026.9.1 has the same root) and from the platforms lock, light (template
-// schema), binary_sensor, sensor and event as of 2025 and 2026. It is stricter in one thing: a
-// component must not have a key that Home Assistant drops.
+// discovery.py; release 2026.9.1 has the same root), and from copies of 2022 to 2025 of the
+// platforms lock, light (template schema), binary_sensor, sensor and event. It is stricter in one
+// thing: a component must not have a key that Home Assistant drops.
 
 // check tells what is wrong with a value; nil: nothing.
 type check func(v any) error
