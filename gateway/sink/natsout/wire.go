@@ -12,6 +12,7 @@ import (
 	"net"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -132,10 +133,13 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// lines are those that a server may send.
-var lines = regexp.MustCompile(`^(?:PING|PONG|\+OK|-ERR .{0,1000}|INFO \{.*\} ?|` +
-	`MSG [!-~]+ [0-9]{1,9} (?:[!-~]+ )?(?P<size>[0-9]{1,6})|` +
-	`HMSG [!-~]+ [0-9]{1,9} (?:[!-~]+ )?(?P<head>[0-9]{1,6}) (?P<all>[0-9]{1,6}))\r\n$`)
+// lines are those that a server may send. Only who has such a sink pays for the pattern, which is
+// large.
+var lines = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:PING|PONG|\+OK|-ERR .{0,1000}|INFO \{.*\} ?|` +
+		`MSG [!-~]+ [0-9]{1,9} (?:[!-~]+ )?(?P<size>[0-9]{1,6})|` +
+		`HMSG [!-~]+ [0-9]{1,9} (?:[!-~]+ )?(?P<head>[0-9]{1,6}) (?P<all>[0-9]{1,6}))\r\n$`)
+})
 
 // next returns the next line, with its message if it has one.
 func (w *wire) next() ([]byte, error) {
@@ -148,11 +152,11 @@ func (w *wire) next() ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	found := lines.FindSubmatch(line)
+	found := lines().FindSubmatch(line)
 	if found == nil {
 		return nil, errors.New("what answers there does not speak NATS, or sends what it must not")
 	}
-	group := func(name string) string { return string(found[lines.SubexpIndex(name)]) }
+	group := func(name string) string { return string(found[lines().SubexpIndex(name)]) }
 	head, size := group("head"), group("size")
 	if head != "" {
 		size = group("all")
