@@ -1,4 +1,5 @@
 # make demo    play with a gateway and simulated nodes; make demo-firmware with nodes that run the firmware
+# make demo-home  the same house at an MQTT broker, with a client that plays Home Assistant, and three attacks
 # make test    run all tests; as root, install what they need
 # make quick   run the fast tests: a minute with a warm build cache
 # make test-large   run the load tests of make test: floods, ten thousand handshakes
@@ -48,6 +49,10 @@ demo: build
 .PHONY: demo-firmware
 demo-firmware: build firmware-host
 	@if [ -t 0 ]; then $(BIN) demo --firmware; else $(BIN) demo --firmware --script; fi
+
+.PHONY: demo-home
+demo-home: build
+	@if [ -t 0 ]; then $(BIN) demo --home; else $(BIN) demo --home --script; fi
 
 # Lists the targets.
 .PHONY: help

@@ -90,3 +90,30 @@ func TestInterruptedStoryIsNotWrong(t *testing.T) {
 			out.from(0))
 	}
 }
+
+// The broker runs on after the story, until somebody has seen enough.
+func TestHomeDemoAtAPrompt(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	in, feed := io.Pipe()
+	out := &lockedBuffer{}
+	done, status := make(chan struct{}), 0
+	go func() { defer close(done); status = Main([]string{"demo", "--home"}, in, out, out) }()
+	awaitText(t, out, "All went as expected")
+	awaitText(t, out, "\n  mosquitto_sub -h 127.0.0.1 -p ")
+	for _, say := range []string{"tap ann\n", "quit\n"} {
+		if _, err := io.WriteString(feed, say); err != nil {
+			t.Fatal(err)
+		}
+		if say != "quit\n" {
+			awaitText(t, out, "/state UNLOCKED")
+		}
+	}
+	awaitEnd(t, "the demo to end", done)
+	if status != 0 {
+		t.Errorf("got exit %d, want 0", status)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("got %v left, %v, want nothing", left, err)
+	}
+}

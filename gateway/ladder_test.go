@@ -143,6 +143,7 @@ var alone = map[string][]string{
 	"github.com/nats-io":             {"gateway/sink/natsout"},
 	"github.com/rabbitmq":            {"gateway/sink/amqp091", "gateway/sink/brokertest"},
 	"github.com/Azure":               {"gateway/sink/amqp10", "gateway/sink/brokertest"},
+	"github.com/mochi-mqtt":          {"cli/demo"},
 
 	"github.com/elastic/go-seccomp-bpf": {"gateway/website/confine", "gateway/website_test"},
 	"github.com/landlock-lsm":           {"gateway/website/confine"},

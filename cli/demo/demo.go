@@ -35,12 +35,13 @@ type Setting struct {
 // Command is the command of the demo.
 func Command(set Setting) *cli.Command {
 	return &cli.Command{
-		Name: "demo",
-		Usage: "play with a gateway, a door, a lamp and their nodes, which are simulated or run the firmware" +
-			"with",
+		Name:  "demo",
+		Usage: "play with a gateway, a door, a lamp and their nodes, which are simulated or run the firmware",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "script",
 				Usage: "play a fixed story without questions, and exit 0 only if all goes as expected"},
+			&cli.BoolFlag{Name: "home",
+				Usage: "the story with an MQTT broker and a client that plays Home Assistant"},
 		}, castFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -54,7 +55,10 @@ func Command(set Setting) *cli.Command {
 				return err
 			}
 			out := &console{w: c.App.Writer}
-			if c.Bool("script") {
+			switch {
+			case c.Bool("home"):
+				return playHome(c, out, set, as)
+			case c.Bool("script"):
 				return tellStory(c.Context, out, set, as)
 			}
 			return play(c, out, set, as)
@@ -71,7 +75,12 @@ func play(c *cli.Context, out *console, set Setting, as cast) error {
 	defer h.Close()
 	h.capture()
 	h.introduce()
-	in := terminal.NewLineReader(c.App.Reader)
+	return h.ask(c)
+}
+
+// ask obeys the lines of standard input until it ends.
+func (h *House) ask(c *cli.Context) error {
+	in, out := terminal.NewLineReader(c.App.Reader), h.out
 	for {
 		out.printf("> ")
 		line, err := in.Next(c.Context)

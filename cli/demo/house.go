@@ -45,6 +45,7 @@ type House struct {
 	people  []resident
 
 	wire evidence // what the attacker at the reader's wire has captured
+	home *home    // nil without Home Assistant
 
 	asked time.Time // when the last attempt was over
 
@@ -309,6 +310,9 @@ func (h *House) revoke(ctx context.Context, name string) error {
 
 // Close takes the house down and removes its folder.
 func (h *House) Close() {
+	if h.home != nil {
+		defer h.home.close() // after the gateway
+	}
 	for _, n := range h.nodes {
 		n.off()
 	}
@@ -359,6 +363,13 @@ func (c *console) printf(format string, a ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, _ = fmt.Fprintf(c.w, format, a...)
+}
+
+// talk begins to print asides.
+func (c *console) talk() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quiet = false
 }
 
 // aside prints what a node does by itself.

@@ -42,7 +42,7 @@ var story = []chapter{
 	{"the reader is stolen, and its key revoked", readerRevoked},
 }
 
-// tellStory plays every chapter and returns an error if one did not end as expected.
+// tellStory plays the story in a house of its own, and returns an error if one did not end as expected.
 func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 	// A weekday that is not today, in any time zone.
 	day := strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3])
@@ -55,8 +55,13 @@ func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 	h.capture()
 	out.printf("A gateway on %s, its store on disk, four %s over real DTLS, and a website at %s\n", h.addr,
 		h.cast, h.gw.ConsoleURL())
-	failed := 0
-	for i, c := range story {
+	return h.tell(ctx, story)
+}
+
+// tell plays chapters and returns an error if one did not end as expected.
+func (h *House) tell(ctx context.Context, chapters []chapter) error {
+	out, failed := h.out, 0
+	for i, c := range chapters {
 		out.printf("\n%d. %s\n", i+1, c.title)
 		wrong := c.play(ctx, h)
 		if ctx.Err() != nil { // and then nothing is as told
@@ -67,7 +72,7 @@ func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 			out.printf("  NOT AS EXPECTED: %s\n", wrong)
 		}
 	}
-	err = h.store.Verify(ctx)
+	err := h.store.Verify(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
