@@ -138,10 +138,10 @@ func checkCode(p *access.Policy, in api.NewGrant, g access.Grant) error {
 	case g.SubjectKind != access.SubjectIntegration:
 		return nil // the policy refuses a code
 	case g.Effect == access.Allow && slices.Contains(g.Actions, wire.Unlock) && !coded && !in.NoCode:
-		return fmt.Errorf("grant: %w: whoever has the broker would open the door: ask for a code, or say noCode",
+		return fmt.Errorf("grant: %w: whoever has the broker would open the door: ask for a code, or say no-code",
 			access.ErrInvalid)
 	case coded && in.NoCode:
-		return fmt.Errorf("grant: %w: it has a code and says noCode: want one of the two", access.ErrInvalid)
+		return fmt.Errorf("grant: %w: it has a code and says no-code: want one of the two", access.ErrInvalid)
 	}
 	if _, ok := p.PINs[g.CodeOf]; g.CodeOf != "" && !ok {
 		return fmt.Errorf("grant: %w: %s has no PIN: set it first, with latchkey person pin", access.ErrInvalid,
