@@ -6,6 +6,7 @@ import (
 
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/console/page"
 )
 
 type accountPage struct {
@@ -108,5 +109,5 @@ func (v *visit) removeAdmin() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showAdmins)
 	}
-	return v.reportDone("/admins", "%s", describeChanges(done))
+	return v.reportDone("/admins", "%s", page.DescribeChanges(done))
 }

@@ -40,7 +40,7 @@ type Console struct {
 	pages   *page.Pages
 	handler http.Handler
 	clients clients
-	zones   zones
+	zones   page.Zones
 }
 
 // New returns the console.

@@ -1,21 +1,15 @@
 package console
 
 import (
-	"encoding/base64"
-	"html/template"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
-
-	"rsc.io/qr"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/console/page"
 	"latchkey/gateway/doctor"
 	"latchkey/keys"
-	"latchkey/keys/provision"
 )
 
 type devicesPage struct {
@@ -53,43 +47,12 @@ func (v *visit) addDevice() error {
 	return v.showBundle(got)
 }
 
-// bundlePage is everything that must be installed on a device. It is the answer to the form that
-// added the device, and cannot be shown again.
-type bundlePage struct {
-	api.Enrolled
-	Code  template.URL // the QR code of the JSON form
-	Forms []form
-}
-
-type form struct{ Name, What, Text string }
-
+// showBundle shows what must be installed on a device. It is the answer to the form that added the
+// device, and cannot be shown again.
 func (v *visit) showBundle(got api.Enrolled) error {
-	secret, err := keys.ParseSecret(got.Bundle.Secret)
+	p, err := page.NewBundle(got)
 	if err != nil {
 		return err
-	}
-	b := provision.Bundle{Device: got.Bundle.Device, Kind: got.Bundle.Kind, Targets: got.Bundle.Targets,
-		Gateway: got.Bundle.Gateway, Identity: got.Bundle.Identity, Secret: secret}
-	p := bundlePage{Enrolled: got}
-	for _, f := range []struct {
-		format provision.Format
-		what   string
-	}{{provision.JSON, "for latchkey simulate, and for tools"},
-		{provision.CHeader, "for firmware that is built with its key"},
-		{provision.NVSCSV, "for ESP-IDF's partition generator"},
-		{provision.CoAPClient, "to play it with libcoap"}} {
-		var out strings.Builder
-		if err := b.Write(&out, f.format); err != nil {
-			continue // not every kind has every form
-		}
-		p.Forms = append(p.Forms, form{string(f.format), f.what, out.String()})
-		if f.format == provision.JSON {
-			code, err := qr.Encode(strings.TrimSpace(out.String()), qr.L)
-			if err != nil {
-				continue // too long for one
-			}
-			p.Code = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG()))
-		}
 	}
 	return v.showPage(http.StatusOK, "bundle", p)
 }
@@ -167,7 +130,7 @@ func (v *visit) revokeDevice() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showDevice)
 	}
-	return v.reportDone(addressOf("/devices/", v.r.PathValue("device")), "%s", describeChanges(done))
+	return v.reportDone(addressOf("/devices/", v.r.PathValue("device")), "%s", page.DescribeChanges(done))
 }
 
 func (v *visit) removeDevice() error {
@@ -175,7 +138,7 @@ func (v *visit) removeDevice() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showDevice)
 	}
-	return v.reportDone("/devices", "%s", describeChanges(done))
+	return v.reportDone("/devices", "%s", page.DescribeChanges(done))
 }
 
 type targetPage struct {
@@ -256,7 +219,7 @@ func (v *visit) removeTarget() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showTarget)
 	}
-	return v.reportDone("/devices", "%s", describeChanges(done))
+	return v.reportDone("/devices", "%s", page.DescribeChanges(done))
 }
 
 // listDevicesOf returns the devices of a kind.

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
@@ -144,35 +143,11 @@ func (v *visit) exportCSV() error {
 	}
 	v.download("text/csv; charset=utf-8", "latchkey-events.csv")
 	out := csv.NewWriter(v.w)
-	_ = out.Write([]string{"number", "time", "kind", "person", "card", "actor", "device", "target", "action",
-		"level", "granted", "reason", "outcome", "cause", "rule", "detail", "hash"})
+	_ = out.Write(page.TableHead)
 	// out.Error returns a failure of Write later.
-	err = v.each(1, end, func(e audit.Event) error {
-		action, level := "", ""
-		if e.Action != 0 {
-			action, level = e.Action.String(), strconv.Itoa(int(e.Level))
-		}
-		cells := []string{strconv.FormatUint(e.Seq, 10), e.At.UTC().Format(time.RFC3339Nano), string(e.Kind),
-			e.Person.Name, e.Card, e.Actor, e.Device.Name, e.Target.Name, action, level,
-			strconv.FormatBool(e.Granted), string(e.Reason), string(e.Outcome),
-			strconv.FormatUint(e.Cause, 10), e.Rule, e.Detail, e.Hash.String()}
-		for i := range cells {
-			cells[i] = inert(cells[i])
-		}
-		return out.Write(cells)
-	})
+	err = v.each(1, end, func(e audit.Event) error { return out.Write(page.NewTableRow(e)) })
 	out.Flush()
 	return v.abortDownload(err, out.Error())
-}
-
-// inert keeps a spreadsheet from reading a name as a formula. Some spreadsheets also accept the
-// wide forms of the signs.
-func inert(cell string) string {
-	first, _ := utf8.DecodeRuneInString(cell)
-	if cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
-		return "'" + cell
-	}
-	return cell
 }
 
 // exportJSON writes the events that match the filter as one array.

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -137,19 +136,7 @@ func (v *visit) removePerson() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showPerson)
 	}
-	return v.reportDone("/people", "%s", describeChanges(done))
-}
-
-// changes returns, in a sentence, what a change did.
-func describeChanges(c api.Changed) string {
-	if len(c.Changes) == 0 {
-		return "It is so already."
-	}
-	if len(c.Changes) > 4 {
-		return page.Sentence(fmt.Sprintf("%s and %d more", strings.Join(c.Changes[len(c.Changes)-3:], ", "),
-			len(c.Changes)-3))
-	}
-	return page.Sentence(strings.Join(c.Changes, ", "))
+	return v.reportDone("/people", "%s", page.DescribeChanges(done))
 }
 
 func (v *visit) backToPerson() string { return addressOf("/people/", v.r.PathValue("person")) }
@@ -212,7 +199,7 @@ func (v *visit) removeCard() error {
 	if err != nil {
 		return err
 	}
-	return v.reportDone("/people/"+string(card.Person.ID), "%s", describeChanges(done))
+	return v.reportDone("/people/"+string(card.Person.ID), "%s", page.DescribeChanges(done))
 }
 
 func (v *visit) joinGroup() error {

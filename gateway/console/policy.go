@@ -86,7 +86,7 @@ func (v *visit) removeGrant() error {
 	case g.Device.ID != "":
 		back = "/devices/" + string(g.Device.ID)
 	}
-	return v.reportDone(back, "%s", describeChanges(done))
+	return v.reportDone(back, "%s", page.DescribeChanges(done))
 }
 
 type groupsPage struct {
@@ -197,7 +197,7 @@ func (v *visit) removeGroup() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showGroup)
 	}
-	return v.reportDone("/groups", "%s", describeChanges(done))
+	return v.reportDone("/groups", "%s", page.DescribeChanges(done))
 }
 
 type schedulesPage struct {
@@ -252,5 +252,5 @@ func (v *visit) removeSchedule() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showSchedules)
 	}
-	return v.reportDone("/schedules", "%s", describeChanges(done))
+	return v.reportDone("/schedules", "%s", page.DescribeChanges(done))
 }

@@ -41,7 +41,7 @@ func (v *visit) makeView(name string, data any) (*page.View, error) {
 	if in.Site, err = v.askSite(); err != nil {
 		return nil, err
 	}
-	if z, err := v.zones.find(in.Site.Zone); err == nil {
+	if z, err := v.zones.Find(in.Site.Zone); err == nil {
 		in.Zone = z
 	}
 	clock, err := call(v, api.GetTime, api.Nothing{})

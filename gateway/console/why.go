@@ -138,7 +138,7 @@ func (v *visit) findZone() (*time.Location, error) {
 	if err != nil {
 		return nil, err
 	}
-	zone, err := v.zones.find(site.Zone)
+	zone, err := v.zones.Find(site.Zone)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}

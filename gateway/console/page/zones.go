@@ -1,17 +1,18 @@
-package console
+package page
 
 import (
 	"sync"
 	"time"
 )
 
-// zones caches the time zone of the site, since loading one searches for files each time.
-type zones struct {
+// Zones caches the time zone of the site, since loading one searches for files each time.
+type Zones struct {
 	mu   sync.Mutex
 	last *time.Location // guarded by mu; nil before the first
 }
 
-func (z *zones) find(name string) (*time.Location, error) {
+// Find returns the zone of that name.
+func (z *Zones) Find(name string) (*time.Location, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if z.last != nil && z.last.String() == name {
