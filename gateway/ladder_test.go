@@ -74,6 +74,7 @@ var ladder = map[string]float64{
 	"gateway/admin":            5,
 	"gateway/adminsocket":      6,
 	"gateway/console/page":     5,
+	"gateway/console/servers":  5.5,
 	"gateway/console":          6,
 	"gateway/outside":          6,
 	"gateway":                  7,

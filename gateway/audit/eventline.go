@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
 )
 
 // Line is the event in a few words for people, without its time and kind. Names in it are as they
@@ -22,7 +23,8 @@ func (e Event) Line() string {
 		add(!e.Granted, "denied (%s)", e.Reason)
 		add(e.Person.Name != "", "%s", e.Person.Name)
 		add(e.Card != "", "card …%s", e.Card)
-		add(e.Actor != "", "by %s", e.Actor)
+		add(e.Source == access.ByIntegration, "by integration %s", e.Actor)
+		add(e.Actor != "" && e.Source != access.ByIntegration, "by %s", e.Actor)
 		add(e.Action != 0, "%v", e.Action)
 		add(e.Action == wire.Level, "%d", e.Level)
 		add(e.Target.Name != "", "%s", e.Target.Name)
@@ -45,6 +47,10 @@ func (e Event) Line() string {
 		add(e.Target.Name != "", "%s:", e.Target.Name)
 		add(e.Target.Name == "", "%s:", e.Device.Name)
 		add(true, "%s by %s, alarm of event %d", e.Reason, e.Actor, e.Cause)
+	case EventSink, EventIntegration: // the detail is a verb, as in: fails
+		add(true, "%s %s", e.Kind, e.Actor)
+		add(e.Target.Name != "", "at %s", e.Target.Name)
+		s = []string{strings.Join(s, " ") + ":"}
 	default:
 		add(e.Device.Name != "", "%s:", e.Device.Name)
 		add(e.Target.Name != "", "%s", e.Target.Name)

@@ -67,7 +67,7 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.routes = c.table()
+	c.routes = append(c.table(), listServerRoutes()...)
 	for _, r := range c.routes {
 		c.mux.Handle(r.pattern, c.serveRoute(r))
 	}
@@ -132,6 +132,8 @@ func (c *Console) table() []route {
 		{"GET /people/{person}", api.GetPerson.ID, (*visit).showPerson},
 		{"POST /people/{person}", api.ChangePerson.ID, (*visit).changePerson},
 		{"POST /people/{person}/remove", api.RemovePerson.ID, (*visit).removePerson},
+		{"POST /people/{person}/pin", api.SetPIN.ID, (*visit).setPIN},
+		{"POST /people/{person}/pin/remove", api.RemovePIN.ID, (*visit).removePIN},
 		{"POST /people/{person}/cards", api.AddCard.ID, (*visit).addCard},
 		{"POST /people/{person}/learn", api.LearnCard.ID, (*visit).learnCard},
 		{"POST /people/{person}/groups", api.JoinGroup.ID, (*visit).joinGroup},

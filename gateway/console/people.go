@@ -217,3 +217,25 @@ func (v *visit) leaveGroup() error {
 	}
 	return v.reportDone(v.backToPerson(), "Saved.")
 }
+
+// setPIN sets a PIN that was typed twice. No page shows it again.
+func (v *visit) setPIN() error {
+	in := api.NewPIN{Code: v.r.PostForm.Get("pin")}
+	if in.Code != v.r.PostForm.Get("repeat") {
+		return v.showAgain(newProblem(http.StatusUnprocessableEntity, "The two PINs are not the same."),
+			(*visit).showPerson)
+	}
+	done, err := call(v, api.SetPIN, api.AtWith(v.r.PathValue("person"), in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showPerson)
+	}
+	return v.reportDone(v.backToPerson(), "%s", page.DescribeChanges(done))
+}
+
+func (v *visit) removePIN() error {
+	done, err := call(v, api.RemovePIN, v.readRef("person"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showPerson)
+	}
+	return v.reportDone(v.backToPerson(), "%s", page.DescribeChanges(done))
+}

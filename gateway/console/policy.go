@@ -85,6 +85,8 @@ func (v *visit) removeGrant() error {
 		back = "/groups/" + string(g.Group.ID)
 	case g.Device.ID != "":
 		back = "/devices/" + string(g.Device.ID)
+	case g.Integration.ID != "":
+		back = "/integrations/" + string(g.Integration.ID)
 	}
 	return v.reportDone(back, "%s", page.DescribeChanges(done))
 }

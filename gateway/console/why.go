@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
 	"latchkey/gateway/calendar"
@@ -16,18 +17,19 @@ import (
 )
 
 type whyPage struct {
-	Targets  []api.Target
-	Persons  []api.Person
-	Switches []api.Device
-	Who      string // kind and id in one: person/ID, device/ID or card/ID
-	Cards    []api.Card
-	Name     string   // a person's name, typed because the list is incomplete
-	More     []string // which lists are incomplete
-	Target   string
-	Action   string
-	At       string // in the format of a browser's field for date and time
-	Answer   *api.Explanation
-	Steps    []access.Step
+	Targets      []api.Target
+	Persons      []api.Person
+	Switches     []api.Device
+	Integrations []api.Integration // none for those who may not see how they are reached
+	Who          string            // kind and id in one: person/ID, device/ID, card/ID or integration/ID
+	Cards        []api.Card
+	Name         string   // a person's name, typed because the list is incomplete
+	More         []string // which lists are incomplete
+	Target       string
+	Action       string
+	At           string // in the format of a browser's field for date and time
+	Answer       *api.Explanation
+	Steps        []access.Step
 }
 
 // maxChoices bounds a list to choose from. Other names must be typed.
@@ -76,6 +78,11 @@ func (v *visit) showWhy() error {
 	if p.Switches, err = v.listDevicesOf("switch"); err != nil {
 		return err
 	}
+	if v.account.Role.Includes(accounts.RoleAdmin) {
+		if p.Integrations, err = list(v, api.ListIntegrations, api.ListQuery{}); err != nil {
+			return err
+		}
+	}
 	if p.Who != "" && p.Target != "" {
 		err = v.explain(&p)
 	}
@@ -96,6 +103,8 @@ func (v *visit) explain(p *whyPage) error {
 		in.Device = id
 	case "card":
 		in.Card = id
+	case "integration":
+		in.Integration = id
 	default:
 		in.Person = id
 	}

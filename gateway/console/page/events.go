@@ -59,10 +59,10 @@ func NewRow(e audit.Event) Row {
 	r := Row{Event: e, Text: e.Line(), Tone: "plain"}
 	switch {
 	case e.Kind == audit.EventDecision && e.Granted, e.Kind == audit.EventReceipt &&
-		e.Outcome == audit.OutcomeDone:
+		e.Outcome == audit.OutcomeDone, e.Reason == audit.ReasonRecovered:
 		r.Tone = "good"
 	case e.Kind == audit.EventDecision, e.Kind == audit.EventReceipt, e.Kind == audit.EventThrottle,
-		e.Kind == audit.EventReport,
+		e.Kind == audit.EventReport, e.Kind == audit.EventSink, e.Kind == audit.EventIntegration,
 		e.Kind == audit.EventAlarm, e.Kind == audit.EventStale, e.Kind == audit.EventFull:
 		r.Tone = "bad"
 	}

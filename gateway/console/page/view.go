@@ -35,7 +35,8 @@ func (in *View) In(section string) bool {
 	return section == map[string]string{"home": "home", "events": "events", "people": "people",
 		"person": "people", "groups": "people", "group": "people",
 		"schedules": "people", "devices": "devices", "device": "devices", "target": "devices",
-		"bundle": "devices", "why": "why", "health": "health",
+		"bundle": "devices", "why": "why", "health": "health", "sinks": "health",
+		"sink": "health", "integrations": "health", "integration": "health",
 		"account": "account", "admins": "admins"}[in.Page]
 }
 
