@@ -1,0 +1,363 @@
+package console_test
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
+	"latchkey/gateway/console/webtest"
+	"latchkey/gateway/homeassistant/hatest"
+	"latchkey/gateway/mqtt/mosquitto"
+)
+
+// hostile is what a server of somebody else's answers. It has no spaces, so that all of it is in
+// the error.
+const hostile = `<img/src=x/onerror=alert(1)>'{{.}}`
+
+// receiver is a receiver of webhooks.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	refuse string   // guarded by mu; what contains this is refused for good, if it is not empty
+	broken bool     // guarded by mu; it answers with something that is not HTTP
+	took   []string // guarded by mu; bodies
+}
+
+func startReceiver(t *testing.T) *receiver {
+	t.Helper()
+	c := &receiver{}
+	c.Server = httptest.NewUnstartedServer(c)
+	c.Config.ErrorLog = log.New(io.Discard, "", 0)
+	c.StartTLS()
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.broken:
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, hostile+"\r\n\r\n")
+		_ = conn.Close()
+	case c.refuse != "" && strings.Contains(string(body), c.refuse):
+		w.WriteHeader(http.StatusUnprocessableEntity)
+	default:
+		c.took = append(c.took, string(body))
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (c *receiver) set(refuse string, broken bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse, c.broken = refuse, broken
+}
+
+// has tells whether a body with the text was taken.
+func (c *receiver) has(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.took, func(body string) bool { return strings.Contains(body, text) })
+}
+
+// addSink makes a sink that sends events of the policy to the receiver.
+func (h *house) addSink(name string, c *receiver) (made api.Sink) {
+	h.t.Helper()
+	in := api.NewSink{Name: name, Protocol: sinks.Webhook, Only: []audit.EventKind{audit.EventPolicy},
+		Endpoint: api.Endpoint{URL: c.URL, Private: true,
+			CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate().Raw}))}}
+	h.must("POST", "/v1/sinks", toJSON(h.t, in), &made)
+	return made
+}
+
+func toJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// waitForSink waits until the sink's status is as is says.
+func (h *house) waitForSink(name, what string, is func(api.SinkStatus) bool) (s api.Sink) {
+	h.t.Helper()
+	h.eventually(name+": "+what, func() bool {
+		s = api.Sink{}
+		h.must("GET", "/v1/sinks/"+name, "", &s)
+		return s.Status != nil && is(*s.Status)
+	})
+	return s
+}
+
+// waitForDead waits until the sink has a dead letter and no event left, and returns the letter.
+func (h *house) waitForDead(name string) api.DeadLetter {
+	h.t.Helper()
+	h.waitForSink(name, "it has a dead letter", func(s api.SinkStatus) bool {
+		return s.Dead == 1 && s.State == "waiting"
+	})
+	var dead api.List[api.DeadLetter]
+	h.must("GET", "/v1/sinks/"+name+"/dead", "", &dead)
+	return dead.Items[0]
+}
+
+// sequenceOf returns the text that tells the event which added a person from all others.
+func (h *house) sequenceOf(person string) string {
+	h.t.Helper()
+	var events api.Events
+	h.must("GET", "/v1/events", "", &events)
+	for _, e := range events.Items {
+		if e.Kind == audit.EventPolicy && strings.Contains(e.Detail, person) {
+			return fmt.Sprintf(`"sequence":"%020d"`, e.Seq)
+		}
+	}
+	h.t.Fatalf("no event of %s", person)
+	return ""
+}
+
+func TestSinkIsPausedResumedAndRetried(t *testing.T) {
+	for name, opts := range map[string]webtest.Options{"desk": {}, "phone, without scripts": {Width: 390,
+		Height: 844, Phone: true, NoScript: true}} {
+		t.Run(name, func(t *testing.T) {
+			h, c := newHouse(t, here), startReceiver(t)
+			h.addSink("hooks", c)
+			h.waitForSink("hooks", "the event of its own is taken",
+				func(s api.SinkStatus) bool { return s.Taken == 1 && s.State == "waiting" })
+			c.set("io.latchkey.policy", false)
+			h.must("POST", "/v1/persons", `{"name":"mallory"}`, nil)
+			dead := h.waitForDead("hooks")
+			p := h.openSignedIn("owner", opts)
+			p.Click("Health")
+			p.Click("Sinks")
+			p.See("latchkey sink add")
+			p.In(".list").See("1 dead letter")
+			p.Click(".list a")
+			p.See("HTTP 422")
+
+			again := fmt.Sprintf("Send event %d again", dead.Seq)
+			p.Expect("422")
+			p.Click(again)
+			p.In("[role=alert]").See("HTTP 422")
+			c.set("", false)
+			p.Click(again)
+			p.See(fmt.Sprintf("The server has taken event %d.", dead.Seq))
+			p.DontSee("Send again")
+			if !c.has(h.sequenceOf("mallory")) {
+				t.Error("the receiver has not got the event")
+			}
+			var left api.List[api.DeadLetter]
+			if h.must("GET", "/v1/sinks/hooks/dead", "", &left); len(left.Items) != 0 {
+				t.Errorf("%d dead letters are left", len(left.Items))
+			}
+
+			p.Click("Pause")
+			p.See("hooks is paused: nothing is sent to it.")
+			p.See("Paused by owner@console.")
+			h.waitForSink("hooks", "it is paused", func(s api.SinkStatus) bool { return s.State == "paused" })
+			h.must("POST", "/v1/persons", `{"name":"nina"}`, nil)
+			nina := h.sequenceOf("nina")
+			p.Open("/sinks")
+			p.In(".list").See("paused")
+			p.In(".list").See("behind")
+			p.Click(".list a")
+			if c.has(nina) {
+				t.Error("an event was sent although the sink is paused")
+			}
+			p.Click("Resume")
+			p.See("hooks is resumed.")
+			h.eventually("the event is sent", func() bool { return c.has(nina) })
+			h.waitForSink("hooks", "nothing is left", func(s api.SinkStatus) bool { return s.LagEvents == 0 })
+			p.Open("/sinks/hooks")
+			p.See("webhook: everything is sent")
+			p.DontSee("paused by")
+
+			p.Click("Send a test event")
+			p.See("The server has taken a test event.")
+			if !c.has("io.latchkey.test.v1") {
+				t.Error("the receiver has not got the test event")
+			}
+			p.Click("Remove…")
+			p.Click("Remove hooks")
+			p.See("Delete sink hooks")
+			p.See("None yet.")
+		})
+	}
+}
+
+// What somebody else's server answers is shown as text, on the pages and among the events.
+func TestErrorOfASinkIsText(t *testing.T) {
+	h, c := newHouse(t, here), startReceiver(t)
+	c.set("", true)
+	h.addSink("hooks", c)
+	h.must("POST", "/v1/persons", `{"name":"bob"}`, nil)
+	h.waitForSink("hooks", "it fails", func(s api.SinkStatus) bool { return s.State == "failing" })
+	p := h.openSignedIn("owner", webtest.Options{})
+	p.Open("/sinks")
+	p.In(".list").See("failing: ")
+	p.In(".list").See(hostile)
+	p.Click(".list a")
+	p.See(hostile)
+	p.See("Next try")
+	p.Expect("422")
+	p.Click("Send a test event")
+	p.In("[role=alert]").See(hostile)
+	p.Open("/events?kind=sink")
+	p.See("sink hooks: fails: ")
+	p.See(hostile)
+	b := h.newBrowser().signIn("owner")
+	for _, path := range []string{"/sinks", "/sinks/hooks", "/events?kind=sink"} {
+		if _, text := b.do("GET", path, ""); strings.Contains(text, "<img/src") {
+			t.Errorf("%s: the text is markup", path)
+		}
+	}
+	if resp, _ := b.do("POST", "/sinks/hooks", "do=nothing"); resp.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("a form that asks for nothing: got %s", resp.Status)
+	}
+	if resp, _ := b.do("POST", "/sinks/hooks/dead/x/retry", ""); resp.StatusCode/100 == 2 {
+		t.Errorf("a dead letter without a number: got %s", resp.Status)
+	}
+}
+
+// Who may not see sinks and integrations is not led to them.
+func TestServersAreForAdmins(t *testing.T) {
+	h, c := newHouse(t, here), startReceiver(t)
+	h.addSink("hooks", c)
+	h.addAccount("oz", "operator")
+	p := h.openSignedIn("oz", webtest.Options{})
+	p.Click("Health")
+	p.DontSee("Sinks")
+	p.DontSee("Integrations")
+	p.Expect("403")
+	p.Open("/sinks/hooks")
+	p.See("This needs an admin")
+}
+
+func TestIntegrationIsShownPausedAndResumed(t *testing.T) {
+	h := newHouse(t, here)
+	site := h.store.SiteID()
+	broker := mosquitto.Start(t, mosquitto.Options{ACL: hatest.ACL(site),
+		Users: map[string]string{"latchkey": "canary-one", "homeassistant": "canary-two"}})
+	h.must("POST", "/v1/integrations", toJSON(t, api.NewIntegration{Name: "home", Protocol: "mqtt",
+		Endpoint: api.Endpoint{URL: broker.URL(), User: "latchkey", Password: "canary-one", Private: true}}), nil)
+	status := func(what string, is func(api.Integration) bool) (r api.Integration) {
+		h.eventually(what, func() bool {
+			r = api.Integration{}
+			h.must("GET", "/v1/integrations/home", "", &r)
+			return r.Status != nil && is(r)
+		})
+		return r
+	}
+	status("it is connected", func(r api.Integration) bool { return r.Status.Connected })
+	p := h.openSignedIn("owner", webtest.Options{})
+	p.Click("Health")
+	p.Click("Integrations")
+	p.See("latchkey integration add")
+	p.In(".list").See("connected · no grants")
+	p.Click(".list a")
+	p.See("mqtt: connected")
+	p.See("latchkey grant add --integration home")
+
+	setPINOnPage(t, h, p)
+	h.must("POST", "/v1/grants", `{"integration":"home","target":"front-door","actions":["unlock"],"codeOf":"ann"}`,
+		nil)
+	h.must("POST", "/v1/grants", `{"integration":"home","target":"hall"}`, nil)
+	for _, page := range []string{"/targets/front-door", "/integrations/home"} {
+		p.Open(page)
+		p.See("integration home, with the PIN of ann · always")
+	}
+
+	var hall api.Target
+	h.must("GET", "/v1/targets/hall", "", &hall)
+	broker.Publish("homeassistant", fmt.Sprintf("latchkey/%s/%s/set", site, hall.ID), "UNLOCK")
+	status("a command is refused", func(r api.Integration) bool { return r.Status.Refused["unknown"] > 0 })
+	p.Open("/integrations/home")
+	p.See("Refused commands")
+	p.See("unknown 1")
+	p.Open("/events?kind=integration")
+	p.See("integration home at hall: command refused")
+
+	p.Open("/integrations/home")
+	p.Click("Why may home do something, or not?")
+	p.Select("Where", "hall")
+	p.Click("Explain")
+	p.See("Granted")
+	p.Open("/integrations/home")
+	p.Click("Pause: it may do nothing")
+	p.See("home is paused: it may do nothing.")
+	p.See("It may do nothing: Paused by owner@console.")
+	p.Open("/why?who=integration/home&target=hall")
+	p.See("Denied: integration-paused")
+	p.Open("/integrations/home")
+	p.Click("Resume")
+	p.See("home is resumed.")
+	p.Click("Connect once, as a test")
+	p.See("The broker has let the gateway in.")
+	p.Click("Remove the grant on hall")
+	p.See("Delete grant")
+	p.DontSee("use hall")
+
+	broker.Stop()
+	status("it is not connected", func(r api.Integration) bool { return !r.Status.Connected && r.Status.LastError != "" })
+	p.Open("/integrations/home")
+	p.See("mqtt: not connected")
+	p.See("Last error")
+	p.Expect("422")
+	p.Click("Connect once, as a test")
+	p.See("Home: ")
+	b := h.newBrowser().signIn("owner")
+	for _, path := range []string{"/integrations", "/integrations/home", "/people/ann", "/targets/front-door"} {
+		if _, text := b.do("GET", path, ""); strings.Contains(text, "canary") || strings.Contains(text, "271828") ||
+			strings.Contains(text, "argon2") {
+			t.Errorf("%s shows a secret", path)
+		}
+	}
+}
+
+// setPINOnPage sets a PIN of ann.
+func setPINOnPage(t *testing.T, h *house, p *webtest.Page) {
+	t.Helper()
+	p.Open("/people/ann")
+	p.See("No PIN yet.")
+	p.Click("Set a PIN…")
+	p.Fill("PIN, 6 to 12 digits", "271828")
+	p.Fill("The same PIN again", "271829")
+	p.Expect("422")
+	p.Click("Set the PIN")
+	p.See("The two PINs are not the same.")
+	if got := p.Value("PIN, 6 to 12 digits"); got != "" {
+		t.Errorf("the page has the PIN %q", got)
+	}
+	p.Fill("PIN, 6 to 12 digits", "123456")
+	p.Fill("The same PIN again", "123456")
+	p.Expect("422")
+	p.Click("Set the PIN")
+	p.See("choose another")
+	p.Fill("PIN, 6 to 12 digits", "314159")
+	p.Fill("The same PIN again", "314159")
+	p.Click("Set the PIN")
+	p.See("ann has a PIN.")
+	p.Click("Remove the PIN…")
+	p.Click("Remove the PIN of ann")
+	p.See("No PIN yet.")
+	h.must("PUT", "/v1/persons/ann/pin", `{"code":"271828"}`, nil)
+}
