@@ -53,6 +53,10 @@ var pageQuestions = map[string][]question{
 
 	"GET /health": {ask(api.GetHealth), ask(api.Diagnose), ask(api.GetHead), ask(api.GetLatency),
 		ask(api.GetStatus), ask(api.ListDevices)},
+	"GET /sinks":        {ask(api.ListSinks)},
+	"GET /sinks/{sink}": {askNamed(api.GetSink, "sink"), askNamed(api.ListDeadLetters, "sink")},
+	"GET /integrations": {ask(api.ListIntegrations)},
+
 	"GET /admins": {ask(api.ListAccounts)},
 }
 

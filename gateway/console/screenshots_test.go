@@ -42,6 +42,7 @@ func TestPages(t *testing.T) {
 		h.must("POST", r[0], r[1], nil)
 	}
 	h.addAccount("vic", "viewer")
+	h.addServers()
 	for range 20 { // for the latency plot
 		h.must("POST", "/v1/operate", `{"target":"hall","action":"toggle"}`, nil)
 	}
@@ -65,7 +66,8 @@ func TestPages(t *testing.T) {
 		"schedules": "/schedules", "devices": "/devices", "device": "/devices/front-reader",
 		"target": "/targets/front-door",
 		"why":    "/why?who=person/" + string(ann.ID) + "&target=" + string(door.ID), "health": "/health",
-		"account": "/account", "admins": "/admins"}
+		"sinks": "/sinks", "sink": "/sinks/hooks", "integrations": "/integrations",
+		"integration": "/integrations/home", "account": "/account", "admins": "/admins"}
 	for name, opts := range views {
 		p := h.openPage(opts)
 		p.Open("/sign-in")

@@ -121,6 +121,28 @@ func (h *house) waitForDead(name string) api.DeadLetter {
 	return dead.Items[0]
 }
 
+// addServers makes a sink with a dead letter and an integration without a broker.
+func (h *house) addServers() {
+	h.t.Helper()
+	c := startReceiver(h.t)
+	h.addSink("hooks", c)
+	h.addSink("archive", c)
+	h.must("PATCH", "/v1/sinks/archive", `{"paused":true}`, nil)
+	c.set("io.latchkey.policy", false)
+	h.must("POST", "/v1/integrations", `{"name":"home","protocol":"mqtt","endpoint":{"url":"mqtt://127.0.0.1:9",
+		"user":"latchkey","private":true}}`, nil)
+	h.must("PUT", "/v1/persons/bob/pin", `{"code":"271828"}`, nil)
+	h.must("POST", "/v1/grants", `{"integration":"home","target":"front-door","actions":["unlock"],"codeOf":"bob"}`,
+		nil)
+	h.must("POST", "/v1/grants", `{"integration":"home","target":"back-door","actions":["unlock"],"noCode":true}`, nil)
+	h.waitForSink("hooks", "it has dead letters", func(s api.SinkStatus) bool { return s.Dead > 0 })
+	h.eventually("the broker was tried", func() bool {
+		var r api.Integration
+		h.must("GET", "/v1/integrations/home", "", &r)
+		return r.Status != nil && r.Status.LastError != ""
+	})
+}
+
 // sequenceOf returns the text that tells the event which added a person from all others.
 func (h *house) sequenceOf(person string) string {
 	h.t.Helper()
@@ -154,7 +176,7 @@ func TestSinkIsPausedResumedAndRetried(t *testing.T) {
 			p.Click(".list a")
 			p.See("HTTP 422")
 
-			again := fmt.Sprintf("Send event %d again", dead.Seq)
+			again := fmt.Sprintf("Send again: event %d", dead.Seq)
 			p.Expect("422")
 			p.Click(again)
 			p.In("[role=alert]").See("HTTP 422")
@@ -188,7 +210,7 @@ func TestSinkIsPausedResumedAndRetried(t *testing.T) {
 			h.eventually("the event is sent", func() bool { return c.has(nina) })
 			h.waitForSink("hooks", "nothing is left", func(s api.SinkStatus) bool { return s.LagEvents == 0 })
 			p.Open("/sinks/hooks")
-			p.See("webhook: everything is sent")
+			p.See("webhook: up to date")
 			p.DontSee("paused by")
 
 			p.Click("Send a test event")
@@ -275,6 +297,7 @@ func TestIntegrationIsShownPausedAndResumed(t *testing.T) {
 	p.In(".list").See("connected · no grants")
 	p.Click(".list a")
 	p.See("mqtt: connected")
+	p.See("latchkey/" + string(site) + "/…")
 	p.See("latchkey grant add --integration home")
 
 	setPINOnPage(t, h, p)

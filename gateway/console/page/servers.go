@@ -23,7 +23,7 @@ func (s Sink) Word() string {
 	case s.Status.State == "paused": // it was resumed a moment ago
 		return "about to go on"
 	case s.Status.State == "waiting":
-		return "everything is sent"
+		return "up to date"
 	}
 	return s.Status.State
 }
@@ -33,10 +33,10 @@ func (s Sink) Tone() string {
 	switch {
 	case s.Paused != "", s.Status != nil && s.Status.State == "failing":
 		return "bad"
-	case s.Status == nil, s.Status.State == "paused":
-		return "unknown"
+	case s.Status != nil && (s.Status.State == "sending" || s.Status.State == "waiting"):
+		return "good"
 	}
-	return "good"
+	return "unknown"
 }
 
 // Why returns why nothing is sent, if it is known.
