@@ -134,7 +134,8 @@ func (h *house) addServers() {
 	h.must("PUT", "/v1/persons/bob/pin", `{"code":"271828"}`, nil)
 	h.must("POST", "/v1/grants", `{"integration":"home","target":"front-door","actions":["unlock"],"codeOf":"bob"}`,
 		nil)
-	h.must("POST", "/v1/grants", `{"integration":"home","target":"back-door","actions":["unlock"],"noCode":true}`, nil)
+	h.must("POST", "/v1/grants", `{"integration":"home","target":"back-door","actions":["unlock"],"noCode":true}`,
+		nil)
 	h.waitForSink("hooks", "it has dead letters", func(s api.SinkStatus) bool { return s.Dead > 0 })
 	h.eventually("the broker was tried", func() bool {
 		var r api.Integration
@@ -340,7 +341,8 @@ func TestIntegrationIsShownPausedAndResumed(t *testing.T) {
 	p.DontSee("use hall")
 
 	broker.Stop()
-	status("it is not connected", func(r api.Integration) bool { return !r.Status.Connected && r.Status.LastError != "" })
+	status("it is not connected",
+		func(r api.Integration) bool { return !r.Status.Connected && r.Status.LastError != "" })
 	p.Open("/integrations/home")
 	p.See("mqtt: not connected")
 	p.See("Last error")

@@ -14,13 +14,15 @@ func TestSinkInWords(t *testing.T) {
 		sink            api.Sink
 		word, tone, why string
 	}{
-		"the gateway has not told":       {api.Sink{}, "not known yet", "unknown", ""},
-		"all is sent":                    {api.Sink{Status: status("waiting")}, "up to date", "good", ""},
-		"some are on the way":            {api.Sink{Status: status("sending")}, "sending", "good", ""},
-		"it fails":                       {api.Sink{Status: status("failing")}, "failing", "bad", "HTTP 502"},
-		"it is paused":                   {api.Sink{Status: status("paused"), Paused: "by al"}, "paused", "bad", "by al"},
-		"paused, and nobody has told":    {api.Sink{Paused: "by al"}, "paused", "bad", "by al"},
-		"paused, but it still sends":     {api.Sink{Status: status("sending"), Paused: "by al"}, "paused", "bad", "by al"},
+		"the gateway has not told": {api.Sink{}, "not known yet", "unknown", ""},
+		"all is sent":              {api.Sink{Status: status("waiting")}, "up to date", "good", ""},
+		"some are on the way":      {api.Sink{Status: status("sending")}, "sending", "good", ""},
+		"it fails":                 {api.Sink{Status: status("failing")}, "failing", "bad", "HTTP 502"},
+		"it is paused": {api.Sink{Status: status("paused"), Paused: "by al"}, "paused", "bad",
+			"by al"},
+		"paused, and nobody has told": {api.Sink{Paused: "by al"}, "paused", "bad", "by al"},
+		"paused, but it still sends": {api.Sink{Status: status("sending"), Paused: "by al"}, "paused", "bad",
+			"by al"},
 		"resumed, but it does not yet":   {api.Sink{Status: status("paused")}, "about to go on", "unknown", ""},
 		"a state that is not known here": {api.Sink{Status: status("asleep")}, "asleep", "unknown", ""},
 	} {
