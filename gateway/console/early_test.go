@@ -103,8 +103,8 @@ func TestPagesAskAtOnce(t *testing.T) {
 		{"/", 3, nil},
 		{"/events", 2, nil},
 		{"/events?before=2", 2, []string{api.ListEvents.Path}},
-		{"/why", 4, nil},
-		{"/why?who=person/ann&target=hall", 4, []string{api.Explain.Path}},
+		{"/why", 4, []string{api.ListIntegrations.Path}}, // which only admins ask for
+		{"/why?who=person/ann&target=hall", 4, []string{api.Explain.Path, api.ListIntegrations.Path}},
 		{"/people", 1, nil},
 		{"/people/ann", 7, nil},
 		{"/groups", 2, nil},
@@ -115,6 +115,8 @@ func TestPagesAskAtOnce(t *testing.T) {
 		{"/devices/button", 2, grants},
 		{"/targets/hall", 4, nil},
 		{"/health", 6, nil},
+		{"/sinks", 1, nil},
+		{"/integrations", 1, nil},
 		{"/account", 0, nil},
 		{"/admins", 1, nil},
 	} {
