@@ -33,6 +33,7 @@ type site struct {
 	wait          func()        // waits for its end
 	runError      error         // what its Run returned
 	verifyEvery   time.Duration // how often the gateway verifies its store; 0: the default
+	requestRate   int           // of each session; 0: the default
 	logTo         io.Writer     // receives the gateway's log, if set
 	mayFail       bool          // the test expects the gateway and the store to fail
 	mu            sync.Mutex
@@ -84,7 +85,7 @@ func (s *site) start() {
 		log = slog.New(slog.NewTextHandler(s.logTo, nil))
 	}
 	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socketPath(),
-		Clock: clock.RTC, Log: log, VerifyEvery: s.verifyEvery,
+		Clock: clock.RTC, Log: log, VerifyEvery: s.verifyEvery, RequestRate: s.requestRate,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
