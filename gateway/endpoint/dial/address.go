@@ -2,8 +2,19 @@ package dial
 
 import "net/netip"
 
-// metadata is where clouds answer a machine's questions about its own secrets.
-var metadata = []netip.Addr{netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fd00:ec2::254")}
+// metadata is where clouds answer a machine's questions about its own secrets: most of them, AWS by
+// IPv6, and Azure, whose address is a public one that leads to the host of the machine.
+var metadata = []netip.Addr{netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fd00:ec2::254"),
+	netip.MustParseAddr("168.63.129.16")}
+
+// local are networks besides RFC 1918, RFC 4193, loopback and link-local that are not of the whole
+// internet: this network (RFC 791), carriers' NAT (RFC 6598), IETF (RFC 6890), benchmarks (RFC 2544),
+// future use (RFC 1112), which some use inside, NAT64 with a prefix of one's own (RFC 8215) and site-local
+// (RFC 3879).
+var local = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("fec0::/10")}
 
 type carrier struct {
 	prefix netip.Prefix

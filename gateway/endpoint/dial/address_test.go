@@ -19,7 +19,9 @@ func TestAddresses(t *testing.T) {
 		"127.0.0.1": private, "127.1.2.3": private,
 		"100.64.0.1": private, "169.254.1.1": private, "::1": private, "fe80::1%eth0": private, "fd12::1": private,
 		"0.0.0.0": never, "::": never, "224.0.0.1": never, "255.255.255.255": never, "ff02::1": never,
-		"169.254.169.254": never, "fd00:ec2::254": never,
+		"169.254.169.254": never, "fd00:ec2::254": never, "168.63.129.16": never,
+		"0.1.2.3": private, "192.0.0.8": private, "198.19.0.1": private, "240.0.0.1": private,
+		"64:ff9b:1::a00:1": private, "fec0::1": private, "192.0.1.1": open, "198.20.0.1": open,
 		// IPv4 in IPv6.
 		"::ffff:10.0.0.1": private, "::ffff:169.254.169.254": never, "::ffff:192.0.2.1": open,
 		"64:ff9b::10.0.0.1": private, "64:ff9b::169.254.169.254": never, "64:ff9b::192.0.2.1": open,

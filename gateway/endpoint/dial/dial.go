@@ -39,13 +39,11 @@ func Dialer(e endpoint.Endpoint) *net.Dialer {
 		}}
 }
 
-// shared is the address space of carriers' NAT (RFC 6598).
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
 var broadcast = netip.MustParseAddr("255.255.255.255")
 
 func checkAddress(e endpoint.Endpoint, addr netip.Addr) error {
-	private := addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || shared.Contains(addr)
+	private := addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() ||
+		slices.ContainsFunc(local, func(p netip.Prefix) bool { return p.Contains(addr) })
 	switch {
 	case addr.IsUnspecified() || addr.IsMulticast() || slices.Contains(metadata, addr) || addr == broadcast:
 		return fmt.Errorf("%w: nothing is sent to %v", ErrAddress, addr)
