@@ -30,6 +30,9 @@ const (
 
 	maxTold  = 64 // activities that wait to be sent
 	maxTasks = 16 // commands that are under way
+	// maxStale bounds the announcements to empty, however many of ours a broker makes up. What is
+	// beyond is emptied after the next start or connection.
+	maxStale = 1024
 )
 
 // bridge joins one integration to its broker. Its [mqtt.Client] opens connections, and serve keeps
@@ -149,7 +152,9 @@ func (b *bridge) take(m mqtt.Message) {
 	case ok && len(m.Payload) > 0:
 		if _, is := b.cfg.Policy().Targets[target]; !is {
 			b.mu.Lock()
-			b.stale[target] = true
+			if len(b.stale) < maxStale {
+				b.stale[target] = true
+			}
 			b.mu.Unlock()
 			b.wakeUp()
 		}
