@@ -96,7 +96,7 @@ type scenario struct {
 
 var scenarios = []scenario{tapScenario, coldScenario, handshakeScenario, throughputScenario, idleScenario,
 	lossScenario, fleetScenario,
-	storeScenario, bytesScenario, restartScenario}
+	storeScenario, bytesScenario, restartScenario, outsideScenario}
 
 func names() (all []string) {
 	for _, s := range scenarios {
