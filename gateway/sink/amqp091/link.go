@@ -61,7 +61,7 @@ func connect(ctx context.Context, s sinks.Sink, beat time.Duration) (*link, erro
 		}
 		return nil, err
 	}
-	l := &link{net: dial.Watch(raw), exchange: cmp.Or(s.Place, "latchkey"),
+	l := &link{net: dial.Watch(dial.LimitAnswers(raw)), exchange: cmp.Or(s.Place, "latchkey"),
 		ends: make(chan *amqp.Error, 1), returns: make(chan amqp.Return, 2*flight.Most),
 		returned: map[string]bool{}, changed: make(chan struct{})}
 

@@ -48,7 +48,7 @@ func connect(ctx context.Context, s sinks.Sink, silent time.Duration) (*link, er
 		}
 		return nil, err
 	}
-	l := &link{net: dial.Watch(raw), address: s.Place}
+	l := &link{net: dial.Watch(dial.LimitAnswers(raw)), address: s.Place}
 	if err := l.open(ctx, opts); err != nil {
 		l.close()
 		return nil, err
