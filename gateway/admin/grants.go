@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/text"
+	"latchkey/keys"
 )
 
 func (a *server) addGrantRoutes() {
@@ -20,14 +21,17 @@ func (a *server) addGrantRoutes() {
 		})
 	handle(a, api.AddGrant,
 		func(ctx context.Context, in *api.Body[api.NewGrant]) (api.Grant, error) {
-			var code access.Grant // its hash is made before others wait for this change
-			if err := a.setCode(ctx, in.Body, &code); err != nil {
-				return api.Grant{}, err
+			var code keys.Hidden // the hash is made before others wait for this change
+			if in.Body.Code != "" {
+				var err error
+				if code, err = a.accounts.HashCode(ctx, in.Body.Code, 0); err != nil {
+					return api.Grant{}, err
+				}
 			}
 			return putRecord(ctx, a, func(p *access.Policy) (access.Grant, error) {
 				g, err := a.newGrant(p, in.Body)
 				if err == nil {
-					g.Code, err = code.Code, checkCode(p, in.Body, g)
+					g.Code, err = code, checkCode(p, in.Body, g)
 				}
 				return g, err
 			}, viewGrant)

@@ -117,19 +117,6 @@ func (a *server) viewIntegration(p *access.Policy, r access.Integration) api.Int
 	return v
 }
 
-// setCode puts the code that a new grant to an integration asks for into it.
-func (a *server) setCode(ctx context.Context, in api.NewGrant, g *access.Grant) (err error) {
-	if in.Code == "" {
-		return nil
-	}
-	least := 0
-	if t := a.Store.Snapshot().Targets[g.Target]; t.Kind != access.Lamp { // a door, or a group with doors
-		least = account.MinDoorCode
-	}
-	g.Code, err = a.accounts.HashCode(ctx, in.Code, least)
-	return err
-}
-
 // checkCode refuses a grant to an integration that would open a door without a code, unless the
 // caller says so, and one that asks for a second code: a request is checked against one.
 func checkCode(p *access.Policy, in api.NewGrant, g access.Grant) error {
@@ -140,6 +127,9 @@ func checkCode(p *access.Policy, in api.NewGrant, g access.Grant) error {
 	case g.Effect == access.Allow && slices.Contains(g.Actions, wire.Unlock) && !coded && !in.NoCode:
 		return fmt.Errorf("grant: %w: whoever has the broker would open the door: ask for a code, or say no-code",
 			access.ErrInvalid)
+	case in.Code != "" && len(in.Code) < account.MinDoorCode && p.Targets[g.Target].Kind != access.Lamp:
+		return fmt.Errorf("grant: %w: the code for a door, or for a group, has %d to 12 digits", access.ErrInvalid,
+			account.MinDoorCode)
 	case coded && in.NoCode:
 		return fmt.Errorf("grant: %w: it has a code and says no-code: want one of the two", access.ErrInvalid)
 	}

@@ -137,6 +137,12 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 		t.Error("carol has no PIN")
 	}
 	s.must("POST", "/v1/grants", `{"integration":"home","target":"desk"}`, nil)
+	var lamp api.Grant
+	s.must("POST", "/v1/grants", `{"integration":"home","target":"desk","code":"2718"}`, &lamp)
+	if !lamp.Code {
+		t.Error("a lamp's grant with four digits has no code")
+	}
+	s.must("DELETE", "/v1/grants/"+string(lamp.ID), "", nil)
 	if s.must("GET", "/v1/integrations/home", "", &home); home.Grants != 2 {
 		t.Errorf("got %d grants, want 2", home.Grants)
 	}
