@@ -96,14 +96,16 @@ func (g *outsideGateway) fill(ctx context.Context, n int) error {
 	return errors.Join(errs...)
 }
 
-var measuredEvent = audit.Event{Kind: audit.EventThrottle, Device: audit.Named{ID: "0a1b2c3d4e", Name: "front-reader"}}
+var measuredEvent = audit.Event{Kind: audit.EventThrottle,
+	Device: audit.Named{ID: "0a1b2c3d4e", Name: "front-reader"}}
 
 // sent waits until the sink is done with an event.
 func (g *outsideGateway) sent(ctx context.Context, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	for {
-		v, err := client.Call(ctx, client.InProcess(g.gw.AdminHandler()).RoundTrip, api.GetSink, api.ByRef{Ref: "sink"})
+		v, err := client.Call(ctx, client.InProcess(g.gw.AdminHandler()).RoundTrip, api.GetSink,
+			api.ByRef{Ref: "sink"})
 		switch {
 		case err != nil:
 			return err
@@ -160,7 +162,8 @@ func (b *bench) startWebhook() (outsideServer, error) {
 		readTimes(body, came, arrived)
 	}))
 	return outsideServer{sinks.Sink{Protocol: sinks.Webhook, Secrets: []keys.Hidden{webhook.MintSecret()},
-		Endpoint: endpoint.Endpoint{URL: s.URL, Private: true}}, arrived, func() error { s.Close(); return nil }}, nil
+		Endpoint: endpoint.Endpoint{URL: s.URL, Private: true}}, arrived,
+		func() error { s.Close(); return nil }}, nil
 }
 
 func (b *bench) peerConfig() peer.Config { return peer.Config{Root: b.root, CPUs: b.server} }
@@ -198,9 +201,15 @@ func runOutside(b *bench) error {
 			protocol sinks.Protocol
 			start    func() (outsideServer, error)
 		}{{sinks.Webhook, b.startWebhook}, {sinks.MQTT, b.startMQTT}, {sinks.NATS, b.startNATS}} {
+			if kind.protocol == sinks.MQTT && !hasMQTT() {
+				continue
+			}
 			if err := b.sendEvents(gatewayName+", "+string(kind.protocol), kind.start, all); err != nil {
 				return fmt.Errorf("%s: %w", kind.protocol, err)
 			}
+		}
+		if !hasMQTT() {
+			continue
 		}
 		if err := b.switchLamps(all); err != nil {
 			return fmt.Errorf("lamps: %w", err)
@@ -246,10 +255,11 @@ func (b *bench) sendEvents(system string, start func() (outsideServer, error), a
 
 func (b *bench) measureLag(system string, g *outsideGateway, s outsideServer, all *curves) error {
 	n := b.size(4000, 1000, 100)
-	written := load.RunOpenLoop(b.ctx, 16, eventRate, n, func(ctx context.Context, _ int, _ time.Time) (time.Time, error) {
+	write := func(ctx context.Context, _ int, _ time.Time) (time.Time, error) {
 		_, err := g.store.Record(ctx, measuredEvent)
 		return time.Time{}, err
-	})
+	}
+	written := load.RunOpenLoop(b.ctx, 16, eventRate, n, write)
 	if failed, first := written.Failed(); failed > 0 {
 		return fmt.Errorf("%d events not written: %w", failed, first)
 	}
@@ -282,8 +292,8 @@ func (b *bench) switchLamps(all *curves) (err error) {
 	}
 	defer func() { err = errors.Join(err, g.end()) }()
 	e := endpoint.Endpoint{URL: "mqtt://" + broker.Addr, Private: true}
-	home := access.Integration{ID: access.NewID(), Name: "home", Endpoint: e, Base: "latchkey", Prefix: "homeassistant",
-		Created: time.Now()}
+	home := access.Integration{ID: access.NewID(), Name: "home", Endpoint: e, Base: "latchkey",
+		Prefix: "homeassistant", Created: time.Now()}
 	p := house.Plan{Card: g.store.CredentialID, At: time.Now()}
 	p.Add(home)
 	ctx, cancel := context.WithCancel(b.ctx)
@@ -294,8 +304,8 @@ func (b *bench) switchLamps(all *curves) (err error) {
 	for i := range lamps {
 		lamp := p.Lamp(fmt.Sprintf("lamp-%d", i))
 		_, k := p.Device(fmt.Sprintf("node-%d", i), keys.KindLamp, lamp)
-		p.Add(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectIntegration, Subject: home.ID, Target: lamp,
-			Effect: access.Allow, Created: time.Now()})
+		p.Add(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectIntegration, Subject: home.ID,
+			Target: lamp, Effect: access.Allow, Created: time.Now()})
 		c.lamps = append(c.lamps, "latchkey/"+string(g.store.SiteID())+"/"+string(lamp)+"/")
 		nodes = append(nodes, device.New(device.Config{Name: fmt.Sprintf("node-%d", i), Kind: keys.KindLamp,
 			Gateway: g.gw.Addr().String(), Identity: k.ID, Secret: k.Secret}))
@@ -317,9 +327,10 @@ func (b *bench) switchLamps(all *curves) (err error) {
 	if err := c.awaitAll(ctx); err != nil {
 		return err
 	}
-	l := load.RunOpenLoop(ctx, lamps, lampRate, 4*lamps, func(ctx context.Context, i int, _ time.Time) (time.Time, error) {
+	toggle := func(ctx context.Context, i int, _ time.Time) (time.Time, error) {
 		return time.Time{}, c.toggle(ctx, c.lamps[i])
-	})
+	}
+	l := load.RunOpenLoop(ctx, lamps, lampRate, 4*lamps, toggle)
 	if failed, first := l.Failed(); failed > 0 {
 		return fmt.Errorf("%d of %d lamps not switched: %w", failed, l.Count(), first)
 	}
@@ -405,7 +416,8 @@ func (c *lampClient) toggle(ctx context.Context, lamp string) error {
 	}
 	c.mu.Unlock()
 	_, echo, _ := strings.Cut(attr, `:"`)
-	command := fmt.Sprintf(`{"a":%q,"e":%q,"t":%d}`, action, strings.TrimSuffix(echo, `"}`), time.Now().UnixMilli())
+	command := fmt.Sprintf(`{"a":%q,"e":%q,"t":%d}`, action, strings.TrimSuffix(echo, `"}`),
+		time.Now().UnixMilli())
 	if err := c.conn.Publish(ctx, lamp+"set", []byte(command), false, 0); err != nil {
 		return err
 	}

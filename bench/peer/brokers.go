@@ -33,11 +33,13 @@ func StartNATS(ctx context.Context, cfg Config) (*Server, error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "natsserver")
 	at := filepath.Join(cfg.Root, "gateway", "sink", "natsout", "peers", "natsserver")
-	if said, err := exec.CommandContext(ctx, "go", "build", "-C", at, "-o", path, ".").CombinedOutput(); err != nil {
+	said, err := exec.CommandContext(ctx, "go", "build", "-C", at, "-o", path, ".").CombinedOutput()
+	if err != nil {
 		return nil, fmt.Errorf("build natsserver: %w: %s", err, said)
 	}
 	s, err := cfg.startConfigured(ctx, "nats-server", path, func(dir string, port int) string {
-		return fmt.Sprintf("listen: 127.0.0.1:%d\njetstream { store_dir: %q }\n", port, filepath.Join(dir, "store"))
+		return fmt.Sprintf("listen: 127.0.0.1:%d\njetstream { store_dir: %q }\n", port,
+			filepath.Join(dir, "store"))
 	})
 	if err != nil {
 		return nil, err
@@ -87,8 +89,8 @@ func makeStream(ctx context.Context, addr string) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	ask := `{"name":"latchkey","subjects":["latchkey.>"],"storage":"file","retention":"limits","max_consumers":-1,` +
-		`"max_msgs":-1,"max_bytes":-1,"max_age":0,"num_replicas":1}`
+	ask := `{"name":"latchkey","subjects":["latchkey.>"],"storage":"file","retention":"limits",` +
+		`"max_consumers":-1,"max_msgs":-1,"max_bytes":-1,"max_age":0,"num_replicas":1}`
 	if _, err := fmt.Fprintf(conn, "CONNECT {\"verbose\":false}\r\nSUB answer 1\r\n"+
 		"PUB $JS.API.STREAM.CREATE.latchkey answer %d\r\n%s\r\n", len(ask), ask); err != nil {
 		return err

@@ -184,8 +184,8 @@ func (d *homeTarget) awaitBack(old string) {
 	d.h.t.Helper()
 	hass := d.h.hass
 	hass.Await("the door is back", func() bool {
-		return hass.Online() && hass.Of(d.id, "availability") == "online" && hass.Of(d.id, "state") == "LOCKED" &&
-			hass.Echo(d.id) != "" && hass.Echo(d.id) != old
+		return hass.Online() && hass.Of(d.id, "availability") == "online" &&
+			hass.Of(d.id, "state") == "LOCKED" && hass.Echo(d.id) != "" && hass.Echo(d.id) != old
 	})
 }
 
@@ -244,7 +244,8 @@ func TestCommandsOfHomeAssistant(t *testing.T) {
 func (d *homeTarget) checkHeldBack(held time.Duration) {
 	d.h.t.Helper()
 	proxy := badnet.Start(d.h.t, d.h.broker.Addr())
-	far := hatest.Connect(d.h.t, d.h.broker.EndpointAt(proxy.Addr(), "homeassistant"), d.h.store.SiteID(), "far")
+	way := d.h.broker.EndpointAt(proxy.Addr(), "homeassistant")
+	far := hatest.Connect(d.h.t, way, d.h.store.SiteID(), "far")
 	d.refuses("late", func() {
 		payload := d.command()
 		proxy.Freeze()
@@ -329,11 +330,13 @@ func (h *home) checkForeigner() {
 	foreign.AwaitNewEcho(gate.id, echoIn(payload))
 	payload = hatest.Command("unlock", foreign.Echo(gate.id), time.Now())
 	made := time.Now()
-	eventually(h.t, "the command is old", 5*time.Second, func() bool { return time.Since(made) > 3500*time.Millisecond })
+	eventually(h.t, "the command is old", 5*time.Second,
+		func() bool { return time.Since(made) > 3500*time.Millisecond })
 	gate.refuses("late", func() { foreign.Publish(gate.set(), payload, false) })
 
 	// It writes into our own topics, and the gateway takes none of that for the truth.
-	foreign.Publish("latchkey/"+string(h.store.SiteID())+"/"+string(gate.id)+"/attr", `{"echo":"0000000000000000"}`, true)
+	foreign.Publish("latchkey/"+string(h.store.SiteID())+"/"+string(gate.id)+"/attr",
+		`{"echo":"0000000000000000"}`, true)
 	gate.refuses("repeated", func() {
 		foreign.Publish(gate.set(), hatest.Command("unlock", "0000000000000000", time.Now()), false)
 	})
@@ -350,9 +353,11 @@ func (h *home) checkFlood() {
 		h.hass.Send(yard.id, "UNLOCK")
 		h.hass.Send(yard.id, hatest.Command("unlock", "0123456789abcdef", time.Now()))
 		h.hass.Send(yard.id, strings.Repeat("x", 600))
-		h.hass.Publish("latchkey/"+string(h.store.SiteID())+"/"+fmt.Sprintf("%010d", i)+"/set", "UNLOCK", false)
+		h.hass.Publish("latchkey/"+string(h.store.SiteID())+"/"+fmt.Sprintf("%010d", i)+"/set", "UNLOCK",
+			false)
 	}
-	eventually(h.t, "all are refused", 20*time.Second, func() bool { return h.countReason("unknown") >= refused+2*each })
+	eventually(h.t, "all are refused", 20*time.Second,
+		func() bool { return h.countReason("unknown") >= refused+2*each })
 	after, _ := h.store.Head()
 	if after-before > 10 {
 		h.t.Errorf("%d commands that were refused made %d events", 4*each, after-before)
@@ -394,7 +399,8 @@ func TestLampOfHomeAssistant(t *testing.T) {
 	h.askAPI("test", "POST", "/v1/grants", api.NewGrant{Integration: "home", Target: "porch"}, &g)
 	state := func() string { return h.hass.Of(porch.id, "state") }
 	h.hass.Await("it is off", func() bool {
-		return state() == `{"state":"OFF","brightness":null}` && h.hass.Components(porch.id)["light"] == "light"
+		return state() == `{"state":"OFF","brightness":null}` &&
+			h.hass.Components(porch.id)["light"] == "light"
 	})
 	for _, step := range []struct{ action, level, want string }{
 		{"on", "", `{"state":"ON","brightness":100}`},

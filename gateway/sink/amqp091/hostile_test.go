@@ -37,8 +37,9 @@ func readFrame(r io.Reader) error {
 
 // greetings are what a server says to each frame of a client that connects, until it publishes.
 var greetings = [][]byte{
-	frame(1, 0, append([]byte{0, 10, 0, 10, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5}, "PLAIN\x00\x00\x00\x05en_US"...)...), // start
-	frame(1, 0, 0, 10, 0, 30, 0, 1, 0, 2, 0, 0, 0, 0),                                                           // tune
+	frame(1, 0, append([]byte{0, 10, 0, 10, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5},
+		"PLAIN\x00\x00\x00\x05en_US"...)...), // start
+	frame(1, 0, 0, 10, 0, 30, 0, 1, 0, 2, 0, 0, 0, 0), // tune
 	nil,                                   // to tune-ok
 	frame(1, 0, 0, 10, 0, 41, 0),          // open-ok
 	frame(1, 1, 0, 20, 0, 11, 0, 0, 0, 0), // channel open-ok
