@@ -141,9 +141,8 @@ func (d *homeTarget) refuses(reason access.Reason, ask func()) {
 	if n := d.node.Moves(); n != moves {
 		d.h.t.Errorf("%s: the lock has opened %d times", reason, n-moves)
 	}
-	if len(d.h.eventsOfHome(reason)) == 0 {
-		d.h.t.Errorf("no event says: %s", reason)
-	}
+	eventually(d.h.t, "an event says: "+string(reason), 5*time.Second,
+		func() bool { return len(d.h.eventsOfHome(reason)) > 0 })
 }
 
 // countReason counts the requests of the integration that were refused for a reason.
