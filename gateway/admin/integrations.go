@@ -33,7 +33,7 @@ func (a *server) addIntegrationRoutes() {
 					return r, fmt.Errorf("there are %d integrations: %w: remove one first", maxIntegrations,
 						access.ErrConflict)
 				}
-				return r, nil
+				return r, checkBase(p, r)
 			}, a.viewIntegration)
 		})
 	handle(a, api.GetIntegration,
@@ -49,6 +49,9 @@ func (a *server) addIntegrationRoutes() {
 				}
 				if in.Body.Endpoint != nil {
 					r.Endpoint = newEndpoint(*in.Body.Endpoint)
+				}
+				if err == nil {
+					err = checkBase(p, r)
 				}
 				return r, err
 			}, a.viewIntegration)
@@ -95,20 +98,25 @@ func (a *server) addPINRoutes() {
 		})
 }
 
+// checkBase refuses a second integration with the same topics at the same broker: each would write
+// over the other's.
+func checkBase(p *access.Policy, r access.Integration) error {
+	for _, other := range p.Integrations {
+		if other.ID != r.ID && other.Base == r.Base && other.Endpoint.HostPort() == r.Endpoint.HostPort() {
+			return fmt.Errorf("integration %s uses the topics %s/… of that broker: %w: choose another base",
+				other.Name, r.Base, access.ErrConflict)
+		}
+	}
+	return nil
+}
+
 func findIntegration(p *access.Policy, ref string) (access.Integration, error) {
 	return findNamed("integration", ref, p.Integrations,
 		func(name string) (access.Integration, bool) { return access.Integrations.ByName(p, name) })
 }
 
 func (a *server) viewIntegration(p *access.Policy, r access.Integration) api.Integration {
-	v := api.Integration{ID: r.ID, Name: r.Name, Protocol: "mqtt", URL: r.Endpoint.URL, User: r.Endpoint.User,
-		Private: r.Endpoint.Private, Base: r.Base, Topics: r.Base + "/" + string(a.Store.SiteID()),
-		Prefix: r.Prefix, Paused: r.Paused, Created: r.Created}
-	for _, g := range p.Grants {
-		if g.Subject == r.ID {
-			v.Grants++
-		}
-	}
+	v := api.ViewIntegration(p, r, a.Store.SiteID())
 	if a.Outside != nil {
 		if s, ok := a.Outside.IntegrationStatus(r.ID); ok {
 			v.Status = &s

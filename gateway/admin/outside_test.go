@@ -102,6 +102,10 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 	if home.Base != "latchkey" || home.Prefix != "homeassistant" || home.Grants != 0 {
 		t.Errorf("got %+v", home)
 	}
+	if status, text := s.do("POST", "/v1/integrations", `{"name":"twin","protocol":"mqtt",
+		"endpoint":{"url":"mqtts://broker.example:8883"}}`); status != 409 || !strings.Contains(text, "another base") {
+		t.Errorf("the same topics: got %d %s, want 409", status, text)
+	}
 	s.must("POST", "/v1/persons", `{"name":"carol"}`, nil)
 	for body, want := range map[string]string{
 		`{"integration":"home","target":"front-door"}`:                                                       "unlock, lock or both",

@@ -11,7 +11,6 @@ import (
 	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/route"
-	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/endpoint"
 	"latchkey/gateway/sink/webhook"
@@ -200,9 +199,7 @@ func (a *server) listDead(ctx context.Context, ref string) (out api.List[api.Dea
 // viewSink returns the function that draws a sink, with what the running gateway knows of it.
 func (a *server) viewSink(ctx context.Context) func(*access.Policy, sinks.Sink) api.Sink {
 	return func(_ *access.Policy, r sinks.Sink) api.Sink {
-		v := api.Sink{ID: r.ID, Name: r.Name, Protocol: r.Protocol, URL: r.Endpoint.URL, User: r.Endpoint.User,
-			Private: r.Endpoint.Private, Place: r.Place, Declare: r.Declare, Only: []audit.EventKind(r.Only),
-			IDsOnly: r.IDsOnly, From: r.From, Paused: r.Paused, Secrets: len(r.Secrets), Created: r.Created}
+		v := api.ViewSink(r)
 		if a.Outside != nil {
 			if s, ok := a.Outside.SinkStatus(ctx, r.ID); ok {
 				v.Status = &s

@@ -25,6 +25,19 @@ type Integration struct {
 	Tagged
 }
 
+// ViewIntegration returns an integration as an answer shows it.
+func ViewIntegration(p *access.Policy, r access.Integration, site access.ID) Integration {
+	v := Integration{ID: r.ID, Name: r.Name, Protocol: "mqtt", URL: r.Endpoint.URL, User: r.Endpoint.User,
+		Private: r.Endpoint.Private, Base: r.Base, Topics: r.Base + "/" + string(site), Prefix: r.Prefix,
+		Paused: r.Paused, Created: r.Created}
+	for _, g := range p.Grants {
+		if g.Subject == r.ID {
+			v.Grants++
+		}
+	}
+	return v
+}
+
 // IntegrationStatus says how an integration is doing.
 type IntegrationStatus struct {
 	Connected  bool              `json:"connected" doc:"to the broker"`

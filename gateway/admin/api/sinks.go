@@ -42,6 +42,13 @@ type Sink struct {
 	Tagged
 }
 
+// ViewSink returns a sink as an answer shows it.
+func ViewSink(r sinks.Sink) Sink {
+	return Sink{ID: r.ID, Name: r.Name, Protocol: r.Protocol, URL: r.Endpoint.URL, User: r.Endpoint.User,
+		Private: r.Endpoint.Private, Place: r.Place, Declare: r.Declare, Only: r.Only, IDsOnly: r.IDsOnly,
+		From: r.From, Paused: r.Paused, Secrets: len(r.Secrets), Created: r.Created}
+}
+
 // SinkStatus says how a sink is doing.
 type SinkStatus struct {
 	State      string    `json:"state" enum:"sending,waiting,failing,paused" doc:"sending, waiting (nothing is left), failing or paused"`
