@@ -158,8 +158,13 @@ firmware-size:
 	@$(MAKE) -C firmware --no-print-directory tools
 	@$(MAKE) -C firmware --no-print-directory size
 
-test: deps bench-deps check release reproducible fuzz firmware-test
-	$(GO) test -race -timeout 20m ./...
+# The fuzzers and the firmware's tests, which are compiled and linked one by one, run side by side. Then three packages at a time: many
+# tests wait for a server or a clock.
+test: deps bench-deps check release reproducible
+	@$(MAKE) --no-print-directory fuzz >bin/fuzz.log 2>&1 & fuzz=$$!; \
+		$(MAKE) --no-print-directory firmware-test; firmware=$$?; \
+		wait $$fuzz; fuzzed=$$?; cat bin/fuzz.log; exit $$((firmware | fuzzed))
+	$(GO) test -race -p 3 -timeout 20m ./...
 	$(MAKE) bench-gate
 	$(MAKE) test-large
 
