@@ -54,6 +54,8 @@ type Feed interface {
 type Events interface {
 	Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error)
 	Head() (seq uint64, hash keys.Hash)
+	// PolicyChanged returns a channel that is closed after the next change of the policy.
+	PolicyChanged() <-chan struct{}
 }
 
 // Doors knows the doors. *doorwatch.Watch is one.
@@ -83,20 +85,43 @@ type Engine struct {
 func New(cfg Config) *Engine { return &Engine{cfg: cfg, bridges: map[access.ID]*bridge{}} }
 
 // Run follows the policy and the events until ctx ends. It returns nil then, and an error if the
-// events cannot be read.
+// events cannot be read. While there is no integration it reads none.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer e.tasks.Wait()
 	defer cancel()
+	for e.await(ctx) {
+		if err := e.followEvents(ctx); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("homeassistant: events: %w", err)
+		}
+	}
+	return nil
+}
+
+// await waits until there is an integration, and returns false if ctx has ended.
+func (e *Engine) await(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		// Take the channel first, then look, so that nothing in between is missed.
+		changed := e.cfg.Events.PolicyChanged()
+		if len(e.cfg.Policy().Integrations) > 0 {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+// followEvents follows the policy and the events until there is no integration any more.
+func (e *Engine) followEvents(ctx context.Context) error {
 	cursor := e.cfg.Feed.All(0)
 	e.follow(ctx)
 	for {
 		news, err := cursor.Next(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return fmt.Errorf("homeassistant: events: %w", err)
+		if err != nil {
+			return err
 		}
 		changed := false
 		for _, ev := range news.Events {
@@ -108,6 +133,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		if changed {
 			e.follow(ctx)
+			if len(e.cfg.Policy().Integrations) == 0 {
+				return nil
+			}
 		}
 		e.each((*bridge).wakeUp)
 	}

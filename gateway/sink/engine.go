@@ -30,7 +30,7 @@ import (
 type Store interface {
 	Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error)
 	Head() (seq uint64, hash keys.Hash)
-	Changed() <-chan struct{}
+	PolicyChanged() <-chan struct{}
 
 	SinkCursor(ctx context.Context, id access.ID) (audit.SinkCursor, bool, error)
 	// MoveSinkCursor stores a cursor, and dead letters together with it.
@@ -84,7 +84,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var seen *access.Policy
 	for {
 		// Take the channel first, then look, so that nothing in between is missed.
-		changed := e.cfg.Store.Changed()
+		changed := e.cfg.Store.PolicyChanged()
 		if p := e.cfg.Policy(); p != seen {
 			seen = p
 			e.follow(ctx, sinks.Kind.In(p))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -139,20 +140,32 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time, limit int) ([]audi
 
 // Changed returns a channel that is closed after the next commit with events, and when the store
 // closes. Take the channel first and then read with [Store.Events], so that you miss no event.
-func (s *Store) Changed() <-chan struct{} {
-	s.wakeMu.Lock()
-	defer s.wakeMu.Unlock()
-	if s.wake == nil {
-		s.wake = make(chan struct{})
-	}
-	return s.wake
+func (s *Store) Changed() <-chan struct{} { return s.newEvents.wait() }
+
+// PolicyChanged returns a channel that is closed after the next change of the policy, and when the
+// store closes. Take the channel first and then the snapshot, so that you miss no change.
+func (s *Store) PolicyChanged() <-chan struct{} { return s.newPolicy.wait() }
+
+// bell wakes all who wait. The zero value is ready for use.
+type bell struct {
+	mu   sync.Mutex
+	next chan struct{} // guarded by mu; closed at the next ring; nil if nobody waits
 }
 
-func (s *Store) wakeFollowers() {
-	s.wakeMu.Lock()
-	defer s.wakeMu.Unlock()
-	if s.wake != nil {
-		close(s.wake)
-		s.wake = nil
+func (b *bell) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next == nil {
+		b.next = make(chan struct{})
+	}
+	return b.next
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next != nil {
+		close(b.next)
+		b.next = nil
 	}
 }

@@ -34,6 +34,7 @@ func (b *batch) holdChange(actor string, changes []access.Change) error {
 	now := *w.s.now.Load()
 	now.policy = next
 	w.s.now.Store(&now)
+	w.s.newPolicy.ring()
 	return fmt.Errorf("store: %w", edit.ErrNotDurable)
 }
 

@@ -150,9 +150,8 @@ type Store struct {
 
 	verified atomic.Pointer[verification]
 
-	wakeMu sync.Mutex
-	// Guarded by wakeMu; closed after the next commit with events; nil while nobody waits.
-	wake chan struct{}
+	newEvents bell // rings after a commit with events
+	newPolicy bell
 
 	// Held for reading by all that read db, except the writer: Close unmaps the files.
 	reads sync.RWMutex
@@ -250,7 +249,8 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.quit)
 		<-s.gone
-		s.wakeFollowers() // wakes followers, who then see the store closed
+		s.newEvents.ring() // who waits sees the store closed
+		s.newPolicy.ring()
 		if s.witnessed != nil {
 			<-s.witnessed
 		}

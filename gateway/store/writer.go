@@ -278,6 +278,9 @@ func (w *writer) adopt(b *batch) {
 	}
 	before := w.s.now.Swap(next)
 	if b.head.Seq != before.head.Seq {
-		w.s.wakeFollowers()
+		w.s.newEvents.ring()
+	}
+	if next.policy != before.policy {
+		w.s.newPolicy.ring()
 	}
 }
