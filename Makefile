@@ -82,7 +82,7 @@ INSTALL = if [ ! -e $(POLICY) ]; then \
 deps: $(NODE:%=%/node_modules/.package-lock.json)
 	@PATH="$$PATH:/usr/sbin"; missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	for h in $(HEADERS); do [ -e /usr/include/$$h ] || missing="$$missing $$h"; done; \
-	python3 -c 'import jinja2' 2>/dev/null || missing="$$missing jinja2"; \
+	/usr/bin/python3 -c 'import jinja2' 2>/dev/null || missing="$$missing jinja2"; \
 	/usr/bin/python3 -c 'import proton' 2>/dev/null || missing="$$missing proton"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	echo "missing:$$missing"; \

@@ -26,7 +26,7 @@ func render(t *testing.T, all []rendering) (out []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("python3", "testdata/render.py")
+	cmd := exec.Command("/usr/bin/python3", "testdata/render.py") // Debian's own, which has Debian's packages
 	var errs bytes.Buffer
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), &errs
 	b, err := cmd.Output()
