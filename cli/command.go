@@ -253,6 +253,15 @@ func showChanges[In any](x *call, op api.Operation[In, api.Changed], in In) erro
 
 func printLine(w io.Writer, text string) { _, _ = io.WriteString(w, text+"\n") } // the flush tells
 
+// factPrinter returns a function that prints a fact in a row with its name, if it holds.
+func factPrinter(w io.Writer) func(is bool, name, format string, a ...any) {
+	return func(is bool, name, format string, a ...any) {
+		if is {
+			printRow(w, []string{name, fmt.Sprintf(format, a...)})
+		}
+	}
+}
+
 func printRow(w io.Writer, cells []string) {
 	for i, c := range cells {
 		if c == "" {

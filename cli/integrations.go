@@ -111,11 +111,7 @@ func showIntegration(x *call) error {
 		return err
 	}
 	return x.show(raw, func(w io.Writer) {
-		line := func(is bool, name, format string, a ...any) {
-			if is {
-				printRow(w, []string{name, fmt.Sprintf(format, a...)})
-			}
-		}
+		line := factPrinter(w)
 		line(true, "name", "%s", r.Name)
 		line(true, "server", "%s", r.URL)
 		line(r.User != "", "user", "%s", r.User)

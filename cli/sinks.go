@@ -243,11 +243,7 @@ func showSink(x *call) error {
 		return err
 	}
 	return x.show(raw, func(w io.Writer) {
-		line := func(is bool, name, format string, a ...any) {
-			if is {
-				printRow(w, []string{name, fmt.Sprintf(format, a...)})
-			}
-		}
+		line := factPrinter(w)
 		line(true, "name", "%s", s.Name)
 		line(true, "kind", "%s", s.Protocol)
 		line(true, "server", "%s", s.URL)
