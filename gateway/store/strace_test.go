@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -13,6 +14,13 @@ import (
 // fault. strace counts the calls of each name and thread separately. more are further options of
 // strace.
 func traceChild(ctx context.Context, t testing.TB, inject, what string, more ...string) *exec.Cmd {
+	t.Helper()
+	return underStrace(ctx, t, what,
+		append([]string{"--seccomp-bpf", "-o", "/dev/null", "-e", "inject=" + inject}, more...)...)
+}
+
+// underStrace returns a command that runs this test binary as a child under strace.
+func underStrace(ctx context.Context, t testing.TB, what string, options ...string) *exec.Cmd {
 	t.Helper()
 	path, err := exec.LookPath("strace")
 	if err != nil {
@@ -24,9 +32,7 @@ func traceChild(ctx context.Context, t testing.TB, inject, what string, more ...
 	}
 	cmd := makeChild(ctx, what)
 	cmd.Env = append(cmd.Env, stracedEnv+"=1")
-	cmd.Path, cmd.Args = path, []string{path, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e",
-		"inject=" + inject}
-	cmd.Args = append(append(cmd.Args, more...), exe)
+	cmd.Path, cmd.Args = path, append(append([]string{path, "-f", "-qq"}, options...), exe)
 	return cmd
 }
 
@@ -55,6 +61,42 @@ func cutCreation(t *testing.T, numbers []int) {
 				}
 				checkAndClose(t, s)
 			})
+		}
+	}
+}
+
+// TestSyncsOfACommit counts the syncs of the database's files before each event is told to be
+// durable. A large value must be in the value log before something on disk points to it.
+func TestSyncsOfACommit(t *testing.T) {
+	calls := filepath.Join(t.TempDir(), "calls")
+	dir := filepath.Join(t.TempDir(), "data")
+	cmd := underStrace(t.Context(), t, fmt.Sprint("write ", dir, " 40"),
+		"-s", "8", "-o", calls, "-e", "trace=msync,write")
+	if w := followWriter(t, cmd); w.seq == 0 {
+		t.Fatalf("got %+v, want durable events", w)
+	}
+	text, err := os.ReadFile(calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int // the syncs before each line that the child printed
+	syncs := 0
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case strings.Contains(line, "msync(") && strings.Contains(line, "= 0"),
+			strings.Contains(line, "msync resumed"):
+			syncs++
+		case strings.Contains(line, `write(1, "durable "`):
+			got = append(got, syncs)
+			syncs = 0
+		}
+	}
+	if len(got) != 41 {
+		t.Fatalf("got %d lines, want one at the start and one for each of 40 events", len(got))
+	}
+	for i, n := range got[1:] {
+		if want := map[bool]int{false: 1, true: 2}[i%50 == 10]; n != want { // see writeMain
+			t.Errorf("event %d: got %d syncs, want %d", i, n, want)
 		}
 	}
 }

@@ -12,7 +12,9 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/audit"
+	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/record"
+	"latchkey/gateway/store/seal"
 )
 
 // maxBatch is the largest number of requests in one synced transaction.
@@ -242,7 +244,11 @@ func (w *writer) commit(b *batch) error {
 			return err
 		}
 	}
-	return w.s.db.Update(func(txn *badger.Txn) error {
+	large := false
+	for _, plain := range b.writes {
+		large = large || len(plain)+seal.Overhead >= engine.ValueThreshold
+	}
+	return w.s.db.Write(large, func(txn *badger.Txn) error {
 		for key, plain := range b.writes {
 			if plain == nil {
 				err = txn.Delete([]byte(key))

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -39,6 +40,8 @@ type DB struct {
 	cfg   Config
 	built atomic.Int64 // tables built by the running compaction
 	stuck atomic.Bool  // a memtable waits for space
+	// syncsLog points to Badger's private switch for syncing the value log at each commit.
+	syncsLog *bool
 }
 
 // Open opens the database, or makes it. The caller closes it.
@@ -55,6 +58,7 @@ func Open(c Config) (*DB, error) {
 		d.forget()
 		return nil, openError(c.Dir, err)
 	}
+	d.syncsLog = (*bool)(unsafe.Add(unsafe.Pointer(d.DB), syncsLogOffset))
 	if c.Dir != "" {
 		if err := c.Ballast.ReserveOpenedManifest(c.Dir); err != nil {
 			_ = d.Close()
@@ -72,6 +76,14 @@ func OpenScratch(dir string) (*DB, error) {
 		return nil, err
 	}
 	return &DB{DB: db, cfg: Config{Log: slog.New(slog.DiscardHandler)}}, nil
+}
+
+// Write runs f in a transaction and commits it durably. large says that a value of at least
+// [ValueThreshold] bytes may be in it: only then is the value log synced too. It is not safe for
+// concurrent use.
+func (d *DB) Write(large bool, f func(*badger.Txn) error) error {
+	*d.syncsLog = large
+	return d.Update(f)
 }
 
 // Close closes the database.
@@ -133,7 +145,7 @@ func MakeOptions(c Config) badger.Options {
 const DefaultMemTable = 4 << 20
 
 // ValueThreshold is the size from which values go to the value log, which costs a commit a second
-// sync. Pages of events are always smaller.
+// sync (see [DB.Write]). Pages of events are always smaller.
 const ValueThreshold = 32 << 10
 
 // openError turns errors that Badger only describes in text into sentinels.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,28 @@ import (
 //go:linkname badgerSync github.com/dgraph-io/badger/v4.syncFunc
 var badgerSync func(*os.File) error
 
+// With SyncWrites, Badger syncs the value log at each commit, also if nothing was written to it. On
+// a disk with a write cache that costs as much as the sync that is needed. There is no option for
+// it, so [DB.Write] sets one private field, badger.DB.vlog.opt.SyncWrites. Badger reads it only in
+// the goroutine that writes, while the commit waits for it.
+var syncsLogOffset, syncsLogErr = findSyncsLog(reflect.TypeFor[badger.DB]())
+
+func findSyncsLog(db reflect.Type) (uintptr, error) {
+	vlog, ok := db.FieldByName("vlog")
+	if !ok || vlog.Type.Kind() != reflect.Struct {
+		return 0, fmt.Errorf("store: this build's Badger has no vlog in %s", db)
+	}
+	opt, ok := vlog.Type.FieldByName("opt")
+	if !ok || opt.Type != reflect.TypeFor[badger.Options]() {
+		return 0, fmt.Errorf("store: this build's Badger has no options in %s", vlog.Type)
+	}
+	syncs, ok := opt.Type.FieldByName("SyncWrites")
+	if !ok || syncs.Type.Kind() != reflect.Bool {
+		return 0, fmt.Errorf("store: this build's Badger has no SyncWrites in %s", opt.Type)
+	}
+	return vlog.Offset + opt.Offset + syncs.Offset, nil
+}
+
 // opened holds the open databases by their folders, so that the hooks can find them.
 var opened sync.Map // string → *DB
 
@@ -49,6 +72,9 @@ var hookBadger = sync.OnceValue(func() error {
 	if badgerSync == nil {
 		return errors.New("store: this build's Badger has no syncFunc: the store cannot tell whether the " +
 			"disk fails")
+	}
+	if syncsLogErr != nil {
+		return syncsLogErr
 	}
 	badgerSync = syncManifest
 	otel.SetTracerProvider(oneCompaction{})
