@@ -24,10 +24,13 @@ const maxReturns = 3
 
 // Sender is the [sender.Sender] for AMQP 0-9-1.
 type Sender struct {
-	sink      sinks.Sink
-	heartbeat time.Duration
-	link      *link // nil: not connected
-	flight    flight.Flight
+	// Silence is how long the server may say nothing, in steps of 1.5 s. Then the connection is
+	// given up.
+	Silence time.Duration
+
+	sink   sinks.Sink
+	link   *link // nil: not connected
+	flight flight.Flight
 
 	// returned is the message that came back last, and how often it did.
 	returned struct {
@@ -37,7 +40,7 @@ type Sender struct {
 }
 
 // New returns a sender for a sink. It connects with the first Send.
-func New(s sinks.Sink) *Sender { return &Sender{sink: s, heartbeat: heartbeat} }
+func New(s sinks.Sink) *Sender { return &Sender{sink: s, Silence: 15 * time.Second} }
 
 // Key returns the routing key of a message: latchkey.SITE.KIND.TARGET, with - for no target, so
 // that a key always has four words.
@@ -50,7 +53,7 @@ func (s *Sender) Send(ctx context.Context, batch []sender.Message) (taken int, e
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if s.link == nil {
-		if s.link, err = connect(ctx, s.sink, s.heartbeat); err != nil {
+		if s.link, err = connect(ctx, s.sink, s.Silence); err != nil {
 			return 0, err
 		}
 	}

@@ -18,6 +18,19 @@ import (
 	"latchkey/keys"
 )
 
+func TestMain(m *testing.M) { brokertest.Main(m) }
+
+func TestKey(t *testing.T) {
+	for m, want := range map[*sender.Message]string{
+		{Site: "site", Kind: "report", Target: "door"}: "latchkey.site.report.door",
+		{Site: "site", Kind: "start"}:                  "latchkey.site.start.-",
+	} {
+		if got := Key(*m); got != want {
+			t.Errorf("got the key %s, want %s", got, want)
+		}
+	}
+}
+
 // frame is a frame of AMQP 0-9-1: type 1 is a method, 2 the header of a message, 3 a part of it.
 func frame(kind byte, channel uint16, payload ...byte) []byte {
 	b := binary.BigEndian.AppendUint16([]byte{kind}, channel)

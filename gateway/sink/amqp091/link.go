@@ -20,10 +20,7 @@ import (
 	"latchkey/gateway/text"
 )
 
-const (
-	heartbeat = 10 * time.Second // silence for one and a half of it ends a connection
-	maxFrame  = 128 << 10
-)
+const maxFrame = 128 << 10
 
 // link is one connection with one channel.
 type link struct {
@@ -46,14 +43,14 @@ type link struct {
 }
 
 // connect opens a connection, and makes sure that the exchange is there.
-func connect(ctx context.Context, s sinks.Sink, beat time.Duration) (*link, error) {
+func connect(ctx context.Context, s sinks.Sink, silence time.Duration) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dial.Within)
 	defer cancel()
 	conf, err := configure(s.Endpoint)
 	if err != nil {
 		return nil, err
 	}
-	conf.Heartbeat = beat
+	conf.Heartbeat = silence * 2 / 3 // the library gives up after one and a half of it
 	raw, err := dial.Open(ctx, s.Endpoint)
 	if err != nil {
 		if dial.IsCertificate(err) || errors.Is(err, dial.ErrAddress) {

@@ -29,9 +29,11 @@ const patience = 30 * time.Second
 
 // Sender is the [sender.Sender] for AMQP 1.0.
 type Sender struct {
+	// Silence is how long the server may say nothing. Then the connection is given up.
+	Silence time.Duration
+
 	sink   sinks.Sink
-	silent time.Duration // how long the server may be silent
-	link   *link         // nil: not connected
+	link   *link // nil: not connected
 	flight flight.Flight
 
 	// accepted are the messages that RabbitMQ 3 has accepted, while it did not say yet whether their
@@ -40,14 +42,14 @@ type Sender struct {
 }
 
 // New returns a sender for a sink. It connects with the first Send.
-func New(s sinks.Sink) *Sender { return &Sender{sink: s, silent: 20 * time.Second} }
+func New(s sinks.Sink) *Sender { return &Sender{sink: s, Silence: 20 * time.Second} }
 
 // Send implements [sender.Sender].
 func (s *Sender) Send(ctx context.Context, batch []sender.Message) (taken int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if s.link == nil {
-		if s.link, err = connect(ctx, s.sink, s.silent); err != nil {
+		if s.link, err = connect(ctx, s.sink, s.Silence); err != nil {
 			return 0, err
 		}
 	}

@@ -30,14 +30,14 @@ type link struct {
 }
 
 // connect opens a connection, and makes sure that the address is there and keeps messages.
-func connect(ctx context.Context, s sinks.Sink, silent time.Duration) (*link, error) {
+func connect(ctx context.Context, s sinks.Sink, silence time.Duration) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dial.Within)
 	defer cancel()
 	if s.Place == "" {
 		return nil, sender.Halted("it has no address: give one, such as /queues/NAME (RabbitMQ 4), " +
 			"/amq/queue/NAME (RabbitMQ 3) or queue://NAME (ActiveMQ)")
 	}
-	opts, err := configure(s.Endpoint, silent)
+	opts, err := configure(s.Endpoint, silence)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +57,12 @@ func connect(ctx context.Context, s sinks.Sink, silent time.Duration) (*link, er
 }
 
 // configure says how we prove who we are, and which virtual host we want.
-func configure(e endpoint.Endpoint, silent time.Duration) (*amqp.ConnOptions, error) {
+func configure(e endpoint.Endpoint, silence time.Duration) (*amqp.ConnOptions, error) {
 	u, err := url.Parse(e.URL)
 	if err != nil {
 		return nil, sender.Halted("the URL is not one")
 	}
-	opts := &amqp.ConnOptions{HostName: u.Hostname(), IdleTimeout: silent, WriteTimeout: dial.Within,
+	opts := &amqp.ConnOptions{HostName: u.Hostname(), IdleTimeout: silence, WriteTimeout: dial.Within,
 		Properties: map[string]any{"product": "latchkey"}}
 	if vhost := strings.TrimPrefix(u.Path, "/"); vhost != "" {
 		opts.HostName = "vhost:" + vhost // RabbitMQ's way to name one

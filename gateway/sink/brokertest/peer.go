@@ -12,6 +12,7 @@ import (
 
 	"latchkey/gateway/endpoint"
 	"latchkey/gateway/endpoint/testca"
+	"latchkey/gateway/sink/broker"
 	"latchkey/keys"
 )
 
@@ -33,16 +34,16 @@ func StartPeer(t *testing.T, product string) *Peer {
 		t.Fatalf("install the package python3-qpid-proton: %v: %s", err, out)
 	}
 	p := &Peer{dir: t.TempDir()}
-	port, err := findPort()
+	port, err := broker.FindPort()
 	Check(t, err)
 	ca := testca.New(t)
 	cert, key := ca.Issue(t, "localhost")
 	for name, text := range map[string]string{"ca.pem": ca.PEM, "cert.pem": cert, "key.pem": key} {
 		Check(t, os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600))
 	}
-	running, err := startProcess("listening", startWithin, exec.Command(python, "-c", peer, port, p.dir, product))
+	running, err := broker.StartProcess("listening", exec.Command(python, "-c", peer, port, p.dir, product))
 	Check(t, err)
-	t.Cleanup(func() { running.end(os.Kill) })
+	t.Cleanup(func() { running.End(os.Kill) })
 	cert, key = ca.Issue(t, "gateway")
 	p.Endpoint = endpoint.Endpoint{URL: "amqps://127.0.0.1:" + port, CA: ca.PEM, Cert: cert, Key: keys.Hide(key),
 		Private: true}
@@ -50,13 +51,13 @@ func StartPeer(t *testing.T, product string) *Peer {
 }
 
 // Accepted returns the messages that the server has accepted.
-func (p *Peer) Accepted() (all []Delivery, err error) {
+func (p *Peer) Accepted() (all []broker.Delivery, err error) {
 	text, err := os.ReadFile(filepath.Join(p.dir, "accepted"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("brokertest: %w", err)
 	}
 	for id := range strings.FieldsSeq(string(text)) {
-		all = append(all, Delivery{ID: id})
+		all = append(all, broker.Delivery{ID: id})
 	}
 	return all, nil
 }

@@ -1,169 +1,69 @@
-// Package brokertest starts real message brokers for tests: RabbitMQ of the package
-// rabbitmq-server, and a scripted AMQP 1.0 server of the package python3-qpid-proton. They listen
-// on 127.0.0.1 only, keep everything in a temporary folder, and end with the test, also when it
-// panics. It is for tests only.
+// Package brokertest has what tests of senders need with message brokers: RabbitMQ of package
+// broker, with certificates, and a scripted AMQP 1.0 server of Debian's package
+// python3-qpid-proton. Its own tests are those of both AMQP senders against RabbitMQ, because a
+// start of it takes long. It is for tests only.
 package brokertest
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
+	"sync"
 	"testing"
-	"time"
 
-	"latchkey/gateway/endpoint"
+	"go.uber.org/goleak"
+
 	"latchkey/gateway/endpoint/testca"
-	"latchkey/keys"
+	"latchkey/gateway/sink/broker"
 )
 
-// scripts is where Debian has RabbitMQ's own programs. Those in /usr/sbin change the user.
-const scripts = "/usr/lib/rabbitmq/bin/"
-
-// startWithin bounds the start of a broker, which takes 10 s on two free cores.
-const startWithin = 3 * time.Minute
-
-// Rabbit is a RabbitMQ server. It speaks AMQP 0-9-1 and AMQP 1.0 on the same ports. Its user guest
-// has the password guest and may do everything.
+// Rabbit is a RabbitMQ server with TLS.
 type Rabbit struct {
-	Port, TLSPort string
-	CA            *testca.Authority // signs for the server; clients are known by the name it gives them
-	dir           string
-	env           []string
-	server, names *process // names is Erlang's epmd
+	*broker.Rabbit
+	CA *testca.Authority // signs for the server; clients are known by the name it gives them
 }
 
 // StartRabbit starts a server. Stop it.
 func StartRabbit(t testing.TB) *Rabbit {
 	t.Helper()
-	for _, path := range []string{scripts + "rabbitmq-server", "epmd"} {
-		if _, err := exec.LookPath(path); err != nil {
-			t.Fatalf("%v: install the package rabbitmq-server", err)
-		}
-	}
-	dir, err := os.MkdirTemp("", "latchkey-rabbitmq-")
+	ca := testca.New(t)
+	cert, key := ca.Issue(t, "localhost")
+	r, err := broker.StartRabbit(broker.Config{CA: ca.PEM, Cert: cert, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Rabbit{dir: dir, CA: testca.New(t)}
-	err = r.prepare(r.CA.Issue(t, "localhost"))
-	if err == nil {
-		err = r.Start()
-	}
-	if err != nil {
-		r.Stop()
-		t.Fatal(err)
-	}
-	return r
+	return &Rabbit{r, ca}
 }
 
-// prepare writes the configuration, and starts the program that Erlang finds its nodes by.
-func (r *Rabbit) prepare(cert, key string) error {
-	var ports [5]string
-	for i := range ports {
-		var err error
-		if ports[i], err = findPort(); err != nil {
-			return err
+// Shared returns a function that starts a server when it is first called, for all tests of a
+// package, and one that stops it.
+func Shared() (use func(testing.TB) *Rabbit, stop func()) {
+	var once sync.Once
+	var r *Rabbit
+	use = func(t testing.TB) *Rabbit {
+		t.Helper()
+		once.Do(func() { r = StartRabbit(t) })
+		if r == nil {
+			t.Fatal("the server did not start")
+		}
+		return r
+	}
+	return use, func() {
+		if r != nil {
+			r.Stop()
 		}
 	}
-	r.Port, r.TLSPort = ports[0], ports[1]
-	if err := r.writeFiles(cert, key); err != nil {
-		return err
+}
+
+// Main runs the tests of a package, then stops what they started, and fails if a goroutine is left.
+// stops may name brokers that no test has started.
+func Main(m *testing.M, stops ...func()) {
+	code := m.Run()
+	for _, stop := range stops {
+		stop()
 	}
-	const local = "-kernel inet_dist_use_interface {127,0,0,1}"
-	r.env = append(os.Environ(), "HOME="+r.dir,
-		"RABBITMQ_NODENAME=latchkey"+r.Port+"@localhost",
-		"RABBITMQ_MNESIA_BASE="+filepath.Join(r.dir, "data"), "RABBITMQ_LOG_BASE="+filepath.Join(r.dir, "log"),
-		"RABBITMQ_CONFIG_FILE="+filepath.Join(r.dir, "rabbitmq.conf"),
-		"RABBITMQ_CONF_ENV_FILE="+filepath.Join(r.dir, "none"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(r.dir, "plugins"),
-		"RABBITMQ_DIST_PORT="+ports[2],
-		"RABBITMQ_CTL_DIST_PORT_MIN="+ports[3], "RABBITMQ_CTL_DIST_PORT_MAX="+ports[3],
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+local, "RABBITMQ_CTL_ERL_ARGS="+local,
-		"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT="+ports[4],
-		// The script then becomes the server, so that a signal reaches it.
-		"RABBITMQ_ALLOW_INPUT=1", "RABBITMQ_SERVER_START_ARGS=-noinput")
-	epmd := exec.Command("epmd", "-d", "-d", "-address", "127.0.0.1", "-port", ports[4])
-	epmd.Env = r.env
-	var err error
-	r.names, err = startProcess("entering the main select() loop", startWithin, epmd)
-	return err
-}
-
-func (r *Rabbit) writeFiles(cert, key string) error {
-	conf := "listeners.tcp.1 = 127.0.0.1:" + r.Port + "\nlisteners.ssl.1 = 127.0.0.1:" + r.TLSPort + `
-ssl_options.cacertfile = DIR/ca.pem
-ssl_options.certfile = DIR/cert.pem
-ssl_options.keyfile = DIR/key.pem
-ssl_options.verify = verify_peer
-ssl_options.fail_if_no_peer_cert = false
-ssl_cert_login_from = common_name
-auth_mechanisms.1 = PLAIN
-auth_mechanisms.2 = EXTERNAL
-disk_free_limit.absolute = 1MB
-`
-	var all []error
-	for name, text := range map[string]string{"rabbitmq.conf": strings.ReplaceAll(conf, "DIR", r.dir),
-		"plugins": "[rabbitmq_amqp1_0,rabbitmq_auth_mechanism_ssl].\n", "ca.pem": r.CA.PEM,
-		"cert.pem": cert, "key.pem": key} {
-		all = append(all, os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600))
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
-	return errors.Join(all...)
-}
-
-// Start starts the server again after Halt or Kill, with the messages and users that it had.
-func (r *Rabbit) Start() error {
-	cmd := exec.Command(scripts + "rabbitmq-server")
-	cmd.Env, cmd.Dir = r.env, r.dir
-	var err error
-	r.server, err = startProcess("Starting broker... completed", startWithin, cmd)
-	return err
-}
-
-// Kill ends the server at once, like a crash. Start starts it again. What was declared is on the
-// disk by then, which is otherwise so after some seconds only; messages get no such help.
-func (r *Rabbit) Kill() error {
-	err := r.Control("eval", "mnesia:sync_log().")
-	r.server.end(os.Kill)
-	return err
-}
-
-// Halt ends the server in order. Start starts it again.
-func (r *Rabbit) Halt() { r.server.end(syscall.SIGTERM) }
-
-// Stop ends the server for good and removes its files.
-func (r *Rabbit) Stop() {
-	for _, p := range []*process{r.server, r.names} {
-		if p != nil {
-			p.end(os.Kill)
-		}
-	}
-	_ = os.RemoveAll(r.dir)
-}
-
-// Control runs rabbitmqctl.
-func (r *Rabbit) Control(args ...string) error {
-	cmd := exec.Command(scripts+"rabbitmqctl", append([]string{"--quiet", "--timeout", "120"}, args...)...)
-	cmd.Env, cmd.Dir = r.env, r.dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("brokertest: rabbitmqctl %s: %w: %s", args[0], err, out)
-	}
-	return nil
-}
-
-// AddUser adds a user who may write to what the pattern matches, and may read all.
-func (r *Rabbit) AddUser(name, password, write string) error {
-	if err := r.Control("add_user", name, password); err != nil && r.Control("change_password", name, password) != nil {
-		return err // and so it is not there already, from an earlier run of the test
-	}
-	return r.Control("set_permissions", name, ".*", write, ".*")
-}
-
-// Endpoint returns the address of the server without TLS, for guest.
-func (r *Rabbit) Endpoint() endpoint.Endpoint {
-	return endpoint.Endpoint{URL: "amqp://127.0.0.1:" + r.Port, User: "guest", Password: keys.Hide("guest"),
-		Private: true}
+	os.Exit(code)
 }

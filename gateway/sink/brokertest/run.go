@@ -8,29 +8,10 @@ import (
 	"time"
 
 	"latchkey/gateway/endpoint/badnet"
+	"latchkey/gateway/sink/broker"
 	"latchkey/gateway/sink/sender"
 	"latchkey/gateway/sink/sinktest"
 )
-
-// Shared returns a function that starts a server when it is first called, for all tests of a
-// package, and one that stops it.
-func Shared() (use func(*testing.T) *Rabbit, stop func()) {
-	var once sync.Once
-	var r *Rabbit
-	use = func(t *testing.T) *Rabbit {
-		t.Helper()
-		once.Do(func() { r = StartRabbit(t) })
-		if r == nil {
-			t.Fatal("the server did not start")
-		}
-		return r
-	}
-	return use, func() {
-		if r != nil {
-			r.Stop()
-		}
-	}
-}
 
 // Check ends the test if there is an error.
 func Check(t *testing.T, err error) {
@@ -97,24 +78,35 @@ type Fault struct {
 	Do   func() error
 }
 
-// Faults are what may happen to a server and to the way to it, each of which cuts connections.
-func (r *Rabbit) Faults(p *badnet.Proxy) []Fault {
+// Faults are what may happen to a server and to the ways to it, each of which cuts connections.
+func (r *Rabbit) Faults(ways ...*badnet.Proxy) []Fault {
 	return []Fault{
-		{"the network cuts the connection", 20, func() error { p.Cut(); return nil }},
-		{"the server closes the connection", 35, func() error { return r.Control("close_all_connections", "test") }},
+		{"the network cuts the connection", 20, func() error {
+			for _, p := range ways {
+				p.Cut()
+			}
+			return nil
+		}},
+		{"the server closes the connection", 35, r.CloseConnections},
 		{"the server crashes and starts", 50, func() error { return errors.Join(r.Kill(), r.Start()) }},
-		{"the server stops and starts", 70, func() error { r.Halt(); return r.Start() }},
+		{"the server stops and starts", 70, func() error { return errors.Join(r.Halt(), r.Resume()) }},
 	}
 }
 
-// RunFaults sends the messages 1 to n in batches of a hundred, and does each fault at its place,
-// while a batch is on its way. It fails on a permanent error.
-func RunFaults(t *testing.T, s sender.Sender, n int, faults ...Fault) {
+// RunFaults lets each sender send the messages 1 to n in batches of a hundred, all at the same
+// time, and does each fault at its place, while batches are on their way. It fails on a permanent
+// error. The senders are named by their protocol.
+func RunFaults(t *testing.T, senders map[string]sender.Sender, n int, faults ...Fault) {
 	t.Helper()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
-	for at := 1; at <= n; {
+	next := map[string]*int{}
+	for name := range senders {
+		first := 1
+		next[name] = &first
+	}
+	for at := 1; at <= n; { // at is the next message of the slowest
 		done := make(chan error, 1)
 		if len(faults) > 0 && at*100/n >= faults[0].At {
 			f := faults[0]
@@ -124,23 +116,42 @@ func RunFaults(t *testing.T, s sender.Sender, n int, faults ...Fault) {
 		} else {
 			done <- nil
 		}
-		taken, err := s.Send(ctx, sinktest.Make(at, min(at+99, n)))
-		at += taken
-		Check(t, <-done)
-		if sender.IsPermanent(err) || ctx.Err() != nil {
-			t.Fatalf("message %d: %v", at, err)
+		var sending sync.WaitGroup
+		for name, s := range senders {
+			sending.Go(func() { sendSome(ctx, t, name, s, next[name], n) })
 		}
-		if err != nil {
-			t.Logf("message %d: %v", at, err)
-			<-time.After(100 * time.Millisecond) // as the engine waits before it tries again
+		sending.Wait()
+		Check(t, <-done)
+		if t.Failed() {
+			t.FailNow()
+		}
+		at = n + 1
+		for _, first := range next {
+			at = min(at, *first)
 		}
 	}
 	t.Log(time.Since(start))
 }
 
+// sendSome sends up to a hundred messages from the next on, and moves next over what was taken.
+func sendSome(ctx context.Context, t *testing.T, name string, s sender.Sender, next *int, n int) {
+	if *next > n {
+		return
+	}
+	taken, err := s.Send(ctx, sinktest.Make(*next, min(*next+99, n)))
+	*next += taken
+	switch {
+	case sender.IsPermanent(err) || ctx.Err() != nil:
+		t.Errorf("%s, message %d: %v", name, *next, err)
+	case err != nil:
+		t.Logf("%s, message %d: %v", name, *next, err)
+		<-time.After(100 * time.Millisecond) // as the engine waits before it tries again
+	}
+}
+
 // CheckAll fails unless the messages 1 to n are there, and each came first after those before it.
 // It returns how many came twice.
-func CheckAll(t *testing.T, got []Delivery, n int) (twice int) {
+func CheckAll(t *testing.T, got []broker.Delivery, n int) (twice int) {
 	t.Helper()
 	var r sinktest.Receipt
 	for _, d := range got {

@@ -1,4 +1,4 @@
-package brokertest
+package broker
 
 import (
 	"context"
@@ -17,14 +17,11 @@ type Delivery struct {
 	Body                 []byte
 }
 
-// within bounds what a receiver waits for.
-const within = 2 * time.Minute
-
 // do calls f with a channel to the server, as guest.
 func (r *Rabbit) do(f func(*amqp.Channel) error) error {
 	conn, err := amqp.Dial("amqp://guest:guest@127.0.0.1:" + r.Port + "/")
 	if err != nil {
-		return fmt.Errorf("brokertest: %w", err)
+		return fmt.Errorf("broker: %w", err)
 	}
 	ch, err := conn.Channel()
 	if err == nil {
@@ -102,11 +99,11 @@ func (r *Rabbit) Read(queue string) (all []Delivery, err error) {
 			select {
 			case d, ok := <-from:
 				if !ok {
-					return errors.New("brokertest: the server ended the reading")
+					return errors.New("broker: the server ended the reading")
 				}
 				all = append(all, convert(d))
 			case <-late:
-				return fmt.Errorf("brokertest: %d of %d messages in %v", len(all), n, within)
+				return fmt.Errorf("broker: %d of %d messages in %v", len(all), n, within)
 			}
 		}
 		if err := ch.Cancel("reader", false); err != nil {
@@ -134,7 +131,7 @@ func (r *Rabbit) Read10(queue string) (all []Delivery, err error) {
 	defer cancel()
 	conn, err := amqp10.Dial(ctx, "amqp://guest:guest@127.0.0.1:"+r.Port, nil)
 	if err != nil {
-		return nil, fmt.Errorf("brokertest: %w", err)
+		return nil, fmt.Errorf("broker: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	session, err := conn.NewSession(ctx, nil)
@@ -148,7 +145,7 @@ func (r *Rabbit) Read10(queue string) (all []Delivery, err error) {
 	for len(all) < n {
 		m, err := receiver.Receive(ctx, nil)
 		if err != nil {
-			return all, fmt.Errorf("brokertest: %d of %d messages: %w", len(all), n, err)
+			return all, fmt.Errorf("broker: %d of %d messages: %w", len(all), n, err)
 		}
 		d := Delivery{Body: m.GetData(), Durable: m.Header != nil && m.Header.Durable}
 		if m.Properties != nil {

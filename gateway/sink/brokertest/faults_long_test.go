@@ -1,6 +1,6 @@
 //go:build long
 
-package amqp091
+package brokertest_test
 
 import "testing"
 

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package brokertest
+package broker
 
 import "syscall"
 

@@ -1,0 +1,86 @@
+package brokertest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/sink/brokertest"
+	"latchkey/gateway/sink/sender"
+	"latchkey/gateway/sink/sinktest"
+)
+
+func TestDeclareMakesTheExchange(t *testing.T) {
+	r := useRabbit(t)
+	const place = "latchkey-declared"
+	s := openSender(t, r, protocol091, place, func(k *sinks.Sink) { k.Declare = true })
+	if n, err := s.Send(context.Background(), sinktest.Make(1, 1)); n != 0 || sender.IsPermanent(err) || err == nil {
+		t.Fatalf("got %d taken and %v, want returned", n, err)
+	}
+	brokertest.Check(t, r.DeclareQueue(place, 0))
+	brokertest.Check(t, r.Bind(place, place, "latchkey.*.*.*"))
+	brokertest.MustSend(t, s, sinktest.Make(1, 1))
+}
+
+func TestMessageWithoutQueueIsRefusedThenTheRestGoes(t *testing.T) {
+	r := useRabbit(t)
+	const place = "latchkey-half"
+	brokertest.Check(t, r.DeclareExchange(place))
+	brokertest.Check(t, r.DeclareQueue(place, 0))
+	for _, kind := range []string{"decision", "receipt", "report"} {
+		brokertest.Check(t, r.Bind(place, place, "latchkey.*."+kind+".*"))
+	}
+	s := openSender(t, r, protocol091, place)
+	all := sinktest.Make(1, 20)
+	all[9].Kind = "start" // nothing is bound to its key
+	at, tries := 0, 0
+	for at < len(all) {
+		n, err := s.Send(context.Background(), all[at:])
+		at += n
+		var refusal *sender.Refusal
+		if errors.As(err, &refusal) {
+			if t.Log(err); at != 9 || tries != 2 {
+				t.Fatalf("message %d was refused after %d tries: %v", at, tries, err)
+			}
+			at++
+		} else if err != nil {
+			if tries++; at != 9 || tries > 2 {
+				t.Fatalf("message %d: %v", at, err)
+			}
+		}
+	}
+	got, err := r.Read(place)
+	brokertest.Check(t, err)
+	if len(got) != 19 {
+		t.Fatalf("got %d messages, want 19, each once", len(got))
+	}
+	for i, want := range append(all[:9:9], all[10:]...) {
+		if got[i].ID != want.ID {
+			t.Fatalf("message %d: got %s, want %s", i, got[i].ID, want.ID)
+		}
+	}
+}
+
+func TestLostBindingInTheMiddle(t *testing.T) {
+	r := useRabbit(t)
+	place := makePlace(t, r, 0)
+	s := openSender(t, r, protocol091, place)
+	brokertest.MustSend(t, s, sinktest.Make(1, 50))
+	brokertest.Check(t, r.Unbind(place, place, "#"))
+	if n, err := s.Send(context.Background(), sinktest.Make(51, 60)); n != 0 || err == nil || sender.IsPermanent(err) {
+		t.Fatalf("got %d taken and %v, want none", n, err)
+	}
+	brokertest.Check(t, r.Bind(place, place, "#"))
+	brokertest.MustSend(t, s, sinktest.Make(51, 60))
+	r.CheckOnce(t, place, 60)
+}
+
+func TestRemovedExchange(t *testing.T) {
+	r := useRabbit(t)
+	place := makePlace(t, r, 0)
+	s := openSender(t, r, protocol091, place)
+	brokertest.MustSend(t, s, sinktest.Make(1, 100))
+	brokertest.Check(t, r.DeleteExchange(place))
+	brokertest.UntilHalt(t, s, sinktest.Make(101, 200))
+}
