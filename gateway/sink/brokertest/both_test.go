@@ -19,7 +19,8 @@ import (
 // What one protocol sends, receivers of either protocol read.
 func TestSendIsReadByBothProtocols(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *brokertest.Rabbit, p protocol) {
-		for reader, read := range map[string]func(string) ([]broker.Delivery, error){"0-9-1": r.Read, "1.0": r.Read10} {
+		type reading = func(queue string) ([]broker.Delivery, error)
+		for reader, read := range map[string]reading{"0-9-1": r.Read, "1.0": r.Read10} {
 			place := makePlace(t, r, 0)
 			sent := sinktest.Make(1, 250)
 			sent[7].Target = "a1b2c3d4e5"

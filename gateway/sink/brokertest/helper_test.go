@@ -32,19 +32,19 @@ type protocol struct {
 	new     func(sinks.Sink, time.Duration) sender.Sender
 }
 
-var (
-	protocol091 = protocol{sinks.AMQP091, "", "^latchkey-", func(k sinks.Sink, silence time.Duration) sender.Sender {
+var protocol091 = protocol{sinks.AMQP091, "", "^latchkey-",
+	func(k sinks.Sink, silence time.Duration) sender.Sender {
 		s := amqp091.New(k)
 		s.Silence = cmp.Or(silence, s.Silence)
 		return s
 	}}
-	protocol10 = protocol{sinks.AMQP10, "/amq/queue/", "^amq.default$",
-		func(k sinks.Sink, silence time.Duration) sender.Sender {
-			s := amqp10.New(k)
-			s.Silence = cmp.Or(silence, s.Silence)
-			return s
-		}}
-)
+
+var protocol10 = protocol{sinks.AMQP10, "/amq/queue/", "^amq.default$",
+	func(k sinks.Sink, silence time.Duration) sender.Sender {
+		s := amqp10.New(k)
+		s.Silence = cmp.Or(silence, s.Silence)
+		return s
+	}}
 
 // onBoth runs a test with each protocol, beside others.
 func onBoth(t *testing.T, test func(*testing.T, *brokertest.Rabbit, protocol)) {
@@ -75,7 +75,8 @@ func makePlace(t *testing.T, r *brokertest.Rabbit, most int) (name string) {
 type change = func(*sinks.Sink)
 
 // openSender returns a sender to a place that ends with the test.
-func openSender(t *testing.T, r *brokertest.Rabbit, p protocol, place string, changes ...change) sender.Sender {
+func openSender(t *testing.T, r *brokertest.Rabbit, p protocol, place string,
+	changes ...change) sender.Sender {
 	t.Helper()
 	return openImpatient(t, r, p, place, 0, changes...)
 }
