@@ -32,8 +32,8 @@ HEADERS  := coap3/coap.h mbedtls/ssl.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
 NODE := gateway/console/webtest gateway/admin/lint # folders with programs of Node.js, for tests
 # Those of the systems that bench/peer starts.
-BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx gcc libc6-dev
-BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
+BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx rabbitmq-server gcc libc6-dev
+BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx rabbitmq-server gcc
 # Modules of their own, which only benchmarks and tests run.
 PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod gateway/*/peers/*/go.mod gateway/*/*/peers/*/go.mod))
 

@@ -63,7 +63,8 @@ func TestEveryScenario(t *testing.T) {
 		"bytes": {gatewayName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl", "mqtt",
 			"https"},
 		"restart": {gatewayName},
-		"outside": {gatewayName + ", webhook", gatewayName + ", mqtt", gatewayName + ", nats"},
+		"outside": {gatewayName + ", webhook", gatewayName + ", mqtt", gatewayName + ", nats",
+			gatewayName + ", amqp091", gatewayName + ", amqp10"},
 	}
 	if len(r.Scenarios) != len(want) {
 		t.Errorf("got %d scenarios, want %d", len(r.Scenarios), len(want))

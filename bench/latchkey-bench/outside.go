@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
 	"time"
 
 	"latchkey/bench/load"
-	"latchkey/bench/peer"
-	"latchkey/coapres/device"
+	"latchkey/bench/server"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/sinks"
@@ -21,21 +16,18 @@ import (
 	"latchkey/gateway/admin/client"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/clock"
-	"latchkey/gateway/endpoint"
 	"latchkey/gateway/house"
-	"latchkey/gateway/mqtt"
-	"latchkey/gateway/sink/webhook"
 	"latchkey/gateway/store"
-	"latchkey/keys"
 )
 
 const (
 	caseSend = "events waiting in the chain"
-	caseLag  = "200 events a second, from the event to its arrival"
+	caseLag  = "200 scans a second, from an event to its arrival"
 	caseLamp = "from Home Assistant's command to the lamp's state there"
 
-	eventRate = 200 // a second
-	lampRate  = 5   // a second
+	outsideRate  = 200 // scans a second
+	outsideDoors = 64  // a reader may send ten requests a second
+	lampRate     = 5   // a second
 )
 
 var outsideScenario = scenario{
@@ -43,9 +35,11 @@ var outsideScenario = scenario{
 	what: "The gateway runs in this process, on the CPUs of the load, with its store on disk; the servers " +
 		"are on the others, but for the webhook, which is here. Without TLS. The rate is of a chain that waits " +
 		"to be sent, until the server has taken all of it: a webhook gets batches of 100, a broker each event " +
-		"on its own, a stream of NATS one after the other, synced as it likes. The lag is from the time of " +
-		"an event until the server, or a subscriber of the broker, has it. The lamp's time is from the " +
-		"command at the broker until its state is there, with the decision on disk in between.",
+		"on its own, a stream of NATS one after the other, synced as it likes. RabbitMQ has a durable queue, " +
+		"and confirms what it has written. The lag is under scans at a fixed rate, in turn at 64 doors, each " +
+		"with a reader and a lock: from the time of an event in the chain, of which a scan makes two, until " +
+		"the webhook or a reader of the server has it. The lamp's time is from the command at the broker " +
+		"until its state is there, with the decision on disk in between.",
 	run: runOutside,
 }
 
@@ -56,12 +50,17 @@ type outsideGateway struct {
 	end   func() error
 }
 
-func (b *bench) startOutside() (*outsideGateway, error) {
+// startOutside starts a gateway with so many doors.
+func (b *bench) startOutside(doors int) (*outsideGateway, error) {
 	st, err := store.Open(b.ctx, store.Options{Dir: b.newFolder()})
 	if err != nil {
 		return nil, err
 	}
-	gw, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC})
+	if err := (server.House{Doors: doors}).Build(b.ctx, st, b.secret, time.Now()); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	gw, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC,
+		HandshakeRate: 1e6}) // all nodes connect from one address
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
@@ -120,88 +119,22 @@ func (g *outsideGateway) sent(ctx context.Context, seq uint64) error {
 	}
 }
 
-// outsideServer is where a sink sends to. arrived gets the time of each event and when it came.
-type outsideServer struct {
-	sink    sinks.Sink
-	arrived chan arrival // nil: nobody can tell
-	stop    func() error
-}
-
-type arrival struct{ made, came time.Time }
-
-func newArrivals() chan arrival { return make(chan arrival, 1<<17) }
-
-// readTimes reads the times of events.
-func readTimes(body []byte, came time.Time, into chan<- arrival) {
-	type event struct{ Time time.Time }
-	var all []event
-	if len(body) > 0 && body[0] != '[' {
-		all = make([]event, 1)
-		_ = json.Unmarshal(body, &all[0])
-	} else {
-		_ = json.Unmarshal(body, &all)
-	}
-	for _, e := range all {
-		select {
-		case into <- arrival{e.Time, came}:
-		default:
-		}
-	}
-}
-
-func (b *bench) startWebhook() (outsideServer, error) {
-	arrived := newArrivals()
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		came, body := time.Now(), make([]byte, max(r.ContentLength, 0))
-		for n := 0; n < len(body); {
-			more, err := r.Body.Read(body[n:])
-			if n += more; err != nil {
-				break
-			}
-		}
-		readTimes(body, came, arrived)
-	}))
-	return outsideServer{sinks.Sink{Protocol: sinks.Webhook, Secrets: []keys.Hidden{webhook.MintSecret()},
-		Endpoint: endpoint.Endpoint{URL: s.URL, Private: true}}, arrived,
-		func() error { s.Close(); return nil }}, nil
-}
-
-func (b *bench) peerConfig() peer.Config { return peer.Config{Root: b.root, CPUs: b.server} }
-
-func (b *bench) startMQTT() (outsideServer, error) {
-	s, err := peer.StartBroker(b.ctx, b.peerConfig())
-	if err != nil {
-		return outsideServer{}, err
-	}
-	e := endpoint.Endpoint{URL: "mqtt://" + s.Addr, Private: true}
-	arrived := newArrivals()
-	c, err := mqtt.Open(b.ctx, mqtt.Settings{Endpoint: e, ClientID: "reader",
-		Subscriptions: []mqtt.Subscription{{Topic: "latchkey/+/event/#"}},
-		Message:       func(m mqtt.Message) { readTimes(m.Payload, m.At, arrived) }})
-	if err != nil {
-		return outsideServer{}, errors.Join(err, s.Stop())
-	}
-	return outsideServer{sinks.Sink{Protocol: sinks.MQTT, Endpoint: e}, arrived,
-		func() error { return errors.Join(c.Close(), s.Stop()) }}, nil
-}
-
-func (b *bench) startNATS() (outsideServer, error) {
-	s, err := peer.StartNATS(b.ctx, b.peerConfig())
-	if err != nil {
-		return outsideServer{}, err
-	}
-	return outsideServer{sinks.Sink{Protocol: sinks.NATS,
-		Endpoint: endpoint.Endpoint{URL: "nats://" + s.Addr, Private: true}}, nil, s.Stop}, nil
-}
-
-func runOutside(b *bench) error {
+func runOutside(b *bench) (err error) {
 	all := newCurves()
+	rabbit, err := b.startRabbit()
+	if err != nil {
+		return err
+	}
+	defer rabbit.stop()
 	for range b.rounds {
 		for _, kind := range []struct {
 			protocol sinks.Protocol
+			here     bool
 			start    func() (outsideServer, error)
-		}{{sinks.Webhook, b.startWebhook}, {sinks.MQTT, b.startMQTT}, {sinks.NATS, b.startNATS}} {
-			if kind.protocol == sinks.MQTT && !hasMQTT() {
+		}{{sinks.Webhook, true, b.startWebhook}, {sinks.MQTT, hasMQTT(), b.startMQTT},
+			{sinks.NATS, true, b.startNATS}, {sinks.AMQP091, rabbit.here(), rabbit.start091},
+			{sinks.AMQP10, rabbit.here(), rabbit.start10}} {
+			if !kind.here {
 				continue
 			}
 			if err := b.sendEvents(gatewayName+", "+string(kind.protocol), kind.start, all); err != nil {
@@ -226,7 +159,8 @@ func (b *bench) sendEvents(system string, start func() (outsideServer, error), a
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	g, err := b.startOutside()
+	doors := b.size(outsideDoors, outsideDoors, 16)
+	g, err := b.startOutside(doors)
 	if err != nil {
 		return err
 	}
@@ -244,182 +178,42 @@ func (b *bench) sendEvents(system string, start func() (outsideServer, error), a
 		return err
 	}
 	b.add(caseSend, system, "rate", "1/s", float64(head)/time.Since(began).Seconds(), isMain, isMore)
-	if s.arrived == nil {
-		return nil
-	}
-	for len(s.arrived) > 0 {
-		<-s.arrived
-	}
-	return b.measureLag(system, g, s, all)
+	return b.measureLag(system, g, s, doors, all)
 }
 
-func (b *bench) measureLag(system string, g *outsideGateway, s outsideServer, all *curves) error {
-	n := b.size(4000, 1000, 100)
-	write := func(ctx context.Context, _ int, _ time.Time) (time.Time, error) {
-		_, err := g.store.Record(ctx, measuredEvent)
-		return time.Time{}, err
+// measureLag scans at a fixed rate while the sink sends what happens.
+func (b *bench) measureLag(system string, g *outsideGateway, s outsideServer, doors int, all *curves) error {
+	d, err := openDoors(b.ctx, g.gw.Addr().String(), &target{secret: b.secret}, doors)
+	if err != nil {
+		return err
 	}
-	written := load.RunOpenLoop(b.ctx, 16, eventRate, n, write)
-	if failed, first := written.Failed(); failed > 0 {
-		return fmt.Errorf("%d events not written: %w", failed, first)
+	defer d.close()
+	if err := d.settle(b.ctx); err != nil {
+		return err
 	}
+	before, _ := g.store.Head()
+	if err := g.sent(b.ctx, before); err != nil {
+		return err
+	}
+	began := time.Now()
+	verdicts, _ := d.taps(b.ctx, outsideRate, b.size(4000, 1000, 40))
+	took := time.Since(began)
+	after, _ := g.store.Head()
 	lags := load.NewLatencies()
 	late := time.After(time.Minute)
-	for range n {
+	for lags.Count() < int(after-before) {
 		select {
 		case a := <-s.arrived:
-			lags.Add(a.came.Sub(a.made), nil)
+			if a.made.After(began) { // and so it is not of the waiting chain
+				lags.Add(a.came.Sub(a.made), nil)
+			}
 		case <-late:
-			return errors.New("events do not arrive")
+			return fmt.Errorf("%d of %d events arrived", lags.Count(), after-before)
 		}
 	}
 	b.addLatencies(caseLag, system, lags, all)
+	refused, _ := verdicts.Failed()
+	b.add(caseLag, system, "scans a second", "1/s", float64(verdicts.Count())/took.Seconds())
+	b.add(caseLag, system, "scans not granted", "", float64(refused))
 	return nil
-}
-
-// switchLamps measures lamps that a client switches by MQTT, each a few times: more often the gateway
-// does not obey.
-func (b *bench) switchLamps(all *curves) (err error) {
-	lamps := b.size(64, 32, 4)
-	broker, err := peer.StartBroker(b.ctx, b.peerConfig())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, broker.Stop()) }()
-	g, err := b.startOutside()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, g.end()) }()
-	e := endpoint.Endpoint{URL: "mqtt://" + broker.Addr, Private: true}
-	home := access.Integration{ID: access.NewID(), Name: "home", Endpoint: e, Base: "latchkey",
-		Prefix: "homeassistant", Created: time.Now()}
-	p := house.Plan{Card: g.store.CredentialID, At: time.Now()}
-	p.Add(home)
-	ctx, cancel := context.WithCancel(b.ctx)
-	var ran sync.WaitGroup
-	defer func() { cancel(); ran.Wait() }()
-	c := &lampClient{seen: map[string]string{}, changed: make(chan struct{})}
-	var nodes []*device.Device
-	for i := range lamps {
-		lamp := p.Lamp(fmt.Sprintf("lamp-%d", i))
-		_, k := p.Device(fmt.Sprintf("node-%d", i), keys.KindLamp, lamp)
-		p.Add(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectIntegration, Subject: home.ID,
-			Target: lamp, Effect: access.Allow, Created: time.Now()})
-		c.lamps = append(c.lamps, "latchkey/"+string(g.store.SiteID())+"/"+string(lamp)+"/")
-		nodes = append(nodes, device.New(device.Config{Name: fmt.Sprintf("node-%d", i), Kind: keys.KindLamp,
-			Gateway: g.gw.Addr().String(), Identity: k.ID, Secret: k.Secret}))
-	}
-	if _, err := g.gw.Apply(ctx, "bench", p.Take()...); err != nil {
-		return err
-	}
-	for _, node := range nodes {
-		ran.Go(func() { _ = node.Run(ctx) }) // returns nil when ctx ends
-		if err := node.Ready(ctx); err != nil {
-			return err
-		}
-	}
-	c.conn, err = mqtt.Open(ctx, mqtt.Settings{Endpoint: e, ClientID: "home", Message: c.take})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.conn.Close()) }()
-	if err := c.awaitAll(ctx); err != nil {
-		return err
-	}
-	toggle := func(ctx context.Context, i int, _ time.Time) (time.Time, error) {
-		return time.Time{}, c.toggle(ctx, c.lamps[i])
-	}
-	l := load.RunOpenLoop(ctx, lamps, lampRate, 4*lamps, toggle)
-	if failed, first := l.Failed(); failed > 0 {
-		return fmt.Errorf("%d of %d lamps not switched: %w", failed, l.Count(), first)
-	}
-	b.addLatencies(caseLamp, gatewayName+", mqtt", l, all)
-	return nil
-}
-
-const (
-	lampIsOff = `{"state":"OFF","brightness":null}`
-	lampIsOn  = `{"state":"ON","brightness":100}`
-)
-
-// lampClient plays Home Assistant.
-type lampClient struct {
-	lamps []string // beginnings of their topics
-	conn  *mqtt.Conn
-
-	mu      sync.Mutex
-	seen    map[string]string // guarded by mu; the last payload of each topic
-	changed chan struct{}     // guarded by mu; closed at the next message
-}
-
-func (c *lampClient) take(m mqtt.Message) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seen[m.Topic] = string(m.Payload)
-	close(c.changed)
-	c.changed = make(chan struct{})
-}
-
-// await waits until holds is true. It calls it with mu locked.
-func (c *lampClient) await(ctx context.Context, holds func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		c.mu.Lock()
-		ok, changed := holds(), c.changed
-		c.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// awaitAll waits until all lamps are known to be off. It asks for what the broker keeps again and
-// again, since a client drops what comes too fast.
-func (c *lampClient) awaitAll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		if err := c.conn.Subscribe(ctx, mqtt.Subscription{Topic: "latchkey/+/+/attr", Retained: true},
-			mqtt.Subscription{Topic: "latchkey/+/+/state", Retained: true}); err != nil {
-			return err
-		}
-		if err := load.Sleep(ctx, time.Second); err != nil {
-			return err
-		}
-		known := 0
-		c.mu.Lock()
-		for _, lamp := range c.lamps {
-			if c.seen[lamp+"attr"] != "" && c.seen[lamp+"state"] == lampIsOff {
-				known++
-			}
-		}
-		c.mu.Unlock()
-		if known == len(c.lamps) {
-			return nil
-		}
-	}
-}
-
-// toggle switches a lamp and waits for its new state, and for its next echo, which comes with it.
-func (c *lampClient) toggle(ctx context.Context, lamp string) error {
-	c.mu.Lock()
-	attr, action, want := c.seen[lamp+"attr"], "on", lampIsOn
-	if c.seen[lamp+"state"] == lampIsOn {
-		action, want = "off", lampIsOff
-	}
-	c.mu.Unlock()
-	_, echo, _ := strings.Cut(attr, `:"`)
-	command := fmt.Sprintf(`{"a":%q,"e":%q,"t":%d}`, action, strings.TrimSuffix(echo, `"}`),
-		time.Now().UnixMilli())
-	if err := c.conn.Publish(ctx, lamp+"set", []byte(command), false, 0); err != nil {
-		return err
-	}
-	return c.await(ctx, func() bool { return c.seen[lamp+"state"] == want && c.seen[lamp+"attr"] != attr })
 }

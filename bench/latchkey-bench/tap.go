@@ -131,7 +131,7 @@ func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
 
 func hasMQTT() bool {
 	for _, p := range peer.Missing() {
-		if p != "libcoap3-bin" && p != "nginx" {
+		if p != "libcoap3-bin" && p != "nginx" && p != "rabbitmq-server" {
 			return false
 		}
 	}

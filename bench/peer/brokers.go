@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // StartBroker starts mosquitto. It takes anybody on loopback, without TLS.
@@ -104,4 +107,66 @@ func makeStream(ctx context.Context, addr string) error {
 		}
 	}
 	return errors.New("nats: no answer about the stream")
+}
+
+// WatchNATS calls each with every event that the server passes on, and when it came, until end is
+// called. It reads as any client of NATS can.
+func WatchNATS(ctx context.Context, addr string, each func(body []byte, came time.Time)) (end func() error,
+	err error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	const hello = "CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB latchkey.> 1\r\nPING\r\n"
+	if _, err := fmt.Fprint(conn, hello); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	subscribed, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		readNATS(conn, subscribed, each)
+	}()
+	end = func() error { err := conn.Close(); <-ended; return err }
+	select {
+	case <-subscribed:
+		return end, nil
+	case <-ended:
+	case <-time.After(patient):
+	}
+	return nil, errors.Join(errors.New("nats: nobody may read events there"), end())
+}
+
+// readNATS reads messages until the connection ends. It closes subscribed at the first PONG.
+func readNATS(conn net.Conn, subscribed chan<- struct{}, each func(body []byte, came time.Time)) {
+	in := bufio.NewReader(conn)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		switch words := strings.Fields(line); {
+		case len(words) == 0:
+		case words[0] == "PONG" && subscribed != nil:
+			close(subscribed)
+			subscribed = nil
+		case words[0] == "PING":
+			_, err = fmt.Fprint(conn, "PONG\r\n")
+		case words[0] == "MSG" || words[0] == "HMSG": // the last words are lengths, of the headers first
+			var headers, all int
+			if all, err = strconv.Atoi(words[len(words)-1]); err == nil && words[0] == "HMSG" {
+				headers, err = strconv.Atoi(words[len(words)-2])
+			}
+			if err != nil || headers > all || all > 1<<20 {
+				return
+			}
+			body := make([]byte, all)
+			if _, err = io.ReadFull(in, body); err == nil {
+				each(body[headers:], time.Now())
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
 }

@@ -76,6 +76,7 @@ var programs = []program{
 	{"mosquitto", "mosquitto"},
 	{"nginx", "nginx"},
 	{"gcc", "gcc"},
+	{"rabbitmq-server", "rabbitmq-server"},
 }
 
 const mosquittoHeader = "/usr/include/mosquitto.h"

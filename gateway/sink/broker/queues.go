@@ -161,3 +161,27 @@ func (r *Rabbit) Read10(queue string) (all []Delivery, err error) {
 	}
 	return all, nil
 }
+
+// Watch calls each with every message that comes to a queue, and when it came, until stop is called.
+func (r *Rabbit) Watch(queue string, each func(body []byte, came time.Time)) (stop func() error, err error) {
+	conn, err := amqp.Dial("amqp://guest:guest@127.0.0.1:" + r.Port + "/")
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	ch, err := conn.Channel()
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	from, err := ch.Consume(queue, "watcher", true, false, false, false, nil)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for d := range from {
+			each(d.Body, time.Now())
+		}
+	}()
+	return func() error { err := conn.Close(); <-ended; return err }, nil
+}
