@@ -33,7 +33,7 @@ func TestMessageWithoutQueueIsRefusedThenTheRestGoes(t *testing.T) {
 	s := openSender(t, r, protocol091, place)
 	all := sinktest.Make(1, 20)
 	all[9].Kind = "start" // nothing is bound to its key
-	at, tries := 0, 0
+	at, tries, refused := 0, 0, 0
 	for at < len(all) {
 		n, err := s.Send(context.Background(), all[at:])
 		at += n
@@ -43,11 +43,15 @@ func TestMessageWithoutQueueIsRefusedThenTheRestGoes(t *testing.T) {
 				t.Fatalf("message %d was refused after %d tries: %v", at, tries, err)
 			}
 			at++
+			refused++
 		} else if err != nil {
 			if tries++; at != 9 || tries > 2 {
 				t.Fatalf("message %d: %v", at, err)
 			}
 		}
+	}
+	if refused != 1 {
+		t.Errorf("%d messages were refused, want the one that no queue gets", refused)
 	}
 	got, err := r.Read(place)
 	brokertest.Check(t, err)
