@@ -10,6 +10,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/servers"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -31,7 +32,7 @@ func (a *server) addGrantRoutes() {
 			return putRecord(ctx, a, func(p *access.Policy) (access.Grant, error) {
 				g, err := a.newGrant(p, in.Body)
 				if err == nil {
-					g.Code, err = code, checkCode(p, in.Body, g)
+					g.Code, err = code, servers.CheckCode(p, in.Body, g)
 				}
 				return g, err
 			}, viewGrant)

@@ -54,6 +54,8 @@ func TestSinks(t *testing.T) {
 		`{"name":"x","protocol":"webhook","from":"soon","endpoint":{"url":"https://hooks.example"}}`:        "want now, start",
 		`{"name":"x","protocol":"webhook","only":["weather"],"endpoint":{"url":"https://hooks.example"}}`:   "expected value",
 		`{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example"}}`:                    "taken",
+		`{"name":"x","protocol":"webhook","endpoint":{"url":"https://192.168.1.5/in"}}`:                     "--private",
+		`{"name":"x","protocol":"nats","endpoint":{"url":"nats://localhost"}}`:                              "--private",
 		`{"name":"x","protocol":"mqtt","declare":true,"endpoint":{"url":"mqtts://hooks.example"}}`:          "declared",
 		`{"name":"x","protocol":"webhook","endpoint":{"url":"https://hooks.example","cert":"x","key":"y"}}`: "belong together",
 	} {
@@ -61,6 +63,11 @@ func TestSinks(t *testing.T) {
 			t.Errorf("%s: got %d %s, want a hint at %q", body, status, text, want)
 		}
 	}
+	if status, text := s.do("PATCH", "/v1/sinks/queue", `{"endpoint":{"url":"amqps://10.0.0.1"}}`); status != 422 ||
+		!strings.Contains(text, "--private") {
+		t.Errorf("moved to a private address: got %d %s, want 422 and a hint at --private", status, text)
+	}
+	s.must("PATCH", "/v1/sinks/queue", `{"endpoint":{"url":"amqps://10.0.0.1","private":true}}`, nil)
 	for _, call := range []string{"/v1/sinks/log/test", "/v1/sinks/log/dead/1/retry"} {
 		if status, text := s.do("POST", call, ""); status != 503 || !strings.Contains(text, "latchkey serve") {
 			t.Errorf("%s without a gateway: got %d %s", call, status, text)
@@ -105,6 +112,15 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 	if status, text := s.do("POST", "/v1/integrations", `{"name":"twin","protocol":"mqtt",
 		"endpoint":{"url":"mqtts://broker.example:8883"}}`); status != 409 || !strings.Contains(text, "another base") {
 		t.Errorf("the same topics: got %d %s, want 409", status, text)
+	}
+	for call, body := range map[string]string{
+		"POST /v1/integrations":       `{"name":"twin","protocol":"mqtt","endpoint":{"url":"mqtt://127.0.0.1"}}`,
+		"PATCH /v1/integrations/home": `{"endpoint":{"url":"mqtts://10.0.0.1"}}`,
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		if status, text := s.do(method, path, body); status != 422 || !strings.Contains(text, "--private") {
+			t.Errorf("%s with a private address: got %d %s, want 422 and a hint at --private", call, status, text)
+		}
 	}
 	s.must("POST", "/v1/persons", `{"name":"carol"}`, nil)
 	for body, want := range map[string]string{

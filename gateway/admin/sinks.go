@@ -11,9 +11,8 @@ import (
 	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/route"
+	"latchkey/gateway/admin/servers"
 	"latchkey/gateway/doctor"
-	"latchkey/gateway/endpoint"
-	"latchkey/gateway/sink/webhook"
 	"latchkey/keys"
 )
 
@@ -102,8 +101,12 @@ func findSink(p *access.Policy, ref string) (sinks.Sink, error) {
 }
 
 func (a *server) addSink(ctx context.Context, in api.NewSink) (api.Sink, error) {
-	r := sinks.Sink{ID: access.NewID(), Name: in.Name, Protocol: in.Protocol, Endpoint: newEndpoint(in.Endpoint),
-		Place: in.Place, Declare: in.Declare, Only: in.Only, IDsOnly: in.IDsOnly, Created: a.makeStamp()}
+	r := sinks.Sink{ID: access.NewID(), Name: in.Name, Protocol: in.Protocol, Place: in.Place, Declare: in.Declare,
+		Only: in.Only, IDsOnly: in.IDsOnly, Created: a.makeStamp()}
+	var err error
+	if r.Endpoint, err = servers.NewEndpoint(in.Endpoint); err != nil {
+		return api.Sink{}, err
+	}
 	head, _ := a.Store.Head()
 	switch in.From {
 	case "", "now":
@@ -111,13 +114,12 @@ func (a *server) addSink(ctx context.Context, in api.NewSink) (api.Sink, error) 
 	case "start":
 		r.From = 1
 	default:
-		var err error
 		if r.From, err = strconv.ParseUint(in.From, 10, 64); err != nil || r.From == 0 || r.From > head+1 {
 			return api.Sink{}, fmt.Errorf("from: %w: want now, start, or the number of an event up to %d",
 				access.ErrInvalid, head+1)
 		}
 	}
-	secret, made, err := newSecret(in.Protocol, cmp.Or(in.Secret, "new"))
+	secret, made, err := servers.NewSecret(in.Protocol, cmp.Or(in.Secret, "new"))
 	if err != nil {
 		return api.Sink{}, err
 	}
@@ -127,23 +129,6 @@ func (a *server) addSink(ctx context.Context, in api.NewSink) (api.Sink, error) 
 	v, err := putRecord(ctx, a, func(*access.Policy) (sinks.Sink, error) { return r, nil }, a.viewSink(ctx))
 	v.Secret = made
 	return v, err
-}
-
-// newSecret returns the secret of a webhook, and its text if it was made here.
-func newSecret(p sinks.Protocol, text string) (secret keys.Hidden, made string, err error) {
-	switch {
-	case p != sinks.Webhook && text == "new":
-		return keys.Hidden{}, "", nil
-	case text == "new":
-		secret = webhook.MintSecret()
-		return secret, secret.Reveal(), nil
-	}
-	return keys.Hide(text), "", route.MarkInvalid(webhook.CheckSecret(text))
-}
-
-func newEndpoint(in api.Endpoint) endpoint.Endpoint {
-	return endpoint.Endpoint{URL: in.URL, User: in.User, Password: keys.Hide(in.Password), CA: in.CA, Cert: in.Cert,
-		Key: keys.Hide(in.Key), Private: in.Private}
 }
 
 func (a *server) changeSink(ctx context.Context, ref string, in api.SinkChange) (api.Sink, error) {
@@ -157,11 +142,13 @@ func (a *server) changeSink(ctx context.Context, ref string, in api.SinkChange) 
 			r.Paused = reasonOfPause(ctx, *in.Paused)
 		}
 		if in.Endpoint != nil {
-			r.Endpoint = newEndpoint(*in.Endpoint)
+			if r.Endpoint, err = servers.NewEndpoint(*in.Endpoint); err != nil {
+				return r, err
+			}
 		}
 		if in.Secret != "" {
 			var secret keys.Hidden
-			if secret, made, err = newSecret(r.Protocol, in.Secret); err != nil || secret.IsZero() {
+			if secret, made, err = servers.NewSecret(r.Protocol, in.Secret); err != nil || secret.IsZero() {
 				return r, cmp.Or(err, fmt.Errorf("only a webhook has a secret: %w", access.ErrInvalid))
 			}
 			r.Secrets = append([]keys.Hidden{secret}, r.Secrets[:min(1, len(r.Secrets))]...)

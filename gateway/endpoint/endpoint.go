@@ -97,8 +97,11 @@ func (e Endpoint) Check(schemes ...string) error {
 	return e.checkCertificates()
 }
 
+// localhost is this machine, whatever a resolver says (RFC 6761 §6.3).
+const localhost = "localhost"
+
 func isLoopback(host string) bool {
-	if host == "localhost" {
+	if host == localhost {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)

@@ -21,7 +21,7 @@ import (
 
 // ErrAddress is returned for a connection to an address that the endpoint must not have. A later
 // try fails too, unless the name leads elsewhere then.
-var ErrAddress = errors.New("address refused")
+var ErrAddress = endpoint.ErrAddress
 
 // Within bounds the time for one connection, with its TLS handshake.
 const Within = 10 * time.Second
@@ -35,24 +35,8 @@ func Dialer(e endpoint.Endpoint) *net.Dialer {
 			if err != nil {
 				return fmt.Errorf("%w: %s is not an IP address", ErrAddress, address)
 			}
-			return checkAddress(e, unwrap(ap.Addr()))
+			return e.CheckAddress(ap.Addr())
 		}}
-}
-
-var broadcast = netip.MustParseAddr("255.255.255.255")
-
-func checkAddress(e endpoint.Endpoint, addr netip.Addr) error {
-	private := addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() ||
-		slices.ContainsFunc(local, func(p netip.Prefix) bool { return p.Contains(addr) })
-	switch {
-	case addr.IsUnspecified() || addr.IsMulticast() || slices.Contains(metadata, addr) || addr == broadcast:
-		return fmt.Errorf("%w: nothing is sent to %v", ErrAddress, addr)
-	case !e.Secure() && !addr.IsLoopback():
-		return fmt.Errorf("%w: %v is not this machine, and the connection is not encrypted", ErrAddress, addr)
-	case private && !e.Private:
-		return fmt.Errorf("%w: %v is in a local network: allow it with --private", ErrAddress, addr)
-	}
-	return nil
 }
 
 // TLS returns the TLS configuration of an endpoint, nil for one that is not encrypted.

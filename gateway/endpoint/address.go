@@ -1,6 +1,54 @@
-package dial
+package endpoint
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+)
+
+// ErrAddress is returned for an address that the endpoint must not have.
+var ErrAddress = errors.New("address refused")
+
+// CheckHost refuses a URL whose host is an address, or localhost, that the endpoint must not have.
+// Where another name leads is known only when a connection opens; package dial looks then. What was
+// kept is not judged by it, so that a store opens whatever its records say.
+func (e Endpoint) CheckHost() error {
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return nil // Check says so
+	}
+	host := u.Hostname()
+	if host == localhost {
+		host = "127.0.0.1"
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil
+	}
+	return e.CheckAddress(addr)
+}
+
+// CheckAddress refuses an address that the endpoint must not have.
+func (e Endpoint) CheckAddress(addr netip.Addr) error {
+	addr = unwrap(addr)
+	private := addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() ||
+		slices.ContainsFunc(local, func(p netip.Prefix) bool { return p.Contains(addr) })
+	switch {
+	case addr.IsUnspecified() || addr.IsMulticast() || slices.Contains(metadata, addr) || addr == broadcast:
+		return fmt.Errorf("%w: nothing is sent to %v", ErrAddress, addr)
+	case !e.Secure() && !addr.IsLoopback():
+		return fmt.Errorf("%w: %v is not this machine, and the connection is not encrypted", ErrAddress, addr)
+	case addr.IsLoopback() && !e.Private:
+		return fmt.Errorf("%w: %v is this machine: allow it with --private", ErrAddress, addr)
+	case private && !e.Private:
+		return fmt.Errorf("%w: %v is in a local network: allow it with --private", ErrAddress, addr)
+	}
+	return nil
+}
+
+var broadcast = netip.MustParseAddr("255.255.255.255")
 
 // metadata is where clouds answer a machine's questions about its own secrets: most of them, AWS by
 // IPv6, and Azure, whose address is a public one that leads to the host of the machine.

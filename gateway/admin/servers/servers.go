@@ -1,0 +1,53 @@
+// Package servers judges what is asked of the admin API about other people's servers: where they
+// are, and what a grant may let them do. It refuses at once what would fail later, or surprise
+// whoever asked. It keeps nothing, and what a record may hold is up to its kind.
+package servers
+
+import (
+	"fmt"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/access/sinks"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/endpoint"
+	"latchkey/gateway/sink/webhook"
+	"latchkey/keys"
+)
+
+// NewEndpoint returns the endpoint that a request describes. It refuses an address that the gateway
+// would not connect to.
+func NewEndpoint(in api.Endpoint) (endpoint.Endpoint, error) {
+	e := endpoint.Endpoint{URL: in.URL, User: in.User, Password: keys.Hide(in.Password), CA: in.CA, Cert: in.Cert,
+		Key: keys.Hide(in.Key), Private: in.Private}
+	if err := e.CheckHost(); err != nil {
+		return e, fmt.Errorf("%w: %w", access.ErrInvalid, err)
+	}
+	return e, nil
+}
+
+// NewSecret returns the secret of a webhook, and its text if it was made here.
+func NewSecret(p sinks.Protocol, text string) (secret keys.Hidden, made string, err error) {
+	switch {
+	case p != sinks.Webhook && text == "new":
+		return keys.Hidden{}, "", nil
+	case text == "new":
+		secret = webhook.MintSecret()
+		return secret, secret.Reveal(), nil
+	}
+	if err := webhook.CheckSecret(text); err != nil {
+		return secret, "", fmt.Errorf("%w: %w", access.ErrInvalid, err)
+	}
+	return keys.Hide(text), "", nil
+}
+
+// CheckBase refuses a second integration with the same topics at the same broker: each would write
+// over the other's.
+func CheckBase(p *access.Policy, r access.Integration) error {
+	for _, other := range p.Integrations {
+		if other.ID != r.ID && other.Base == r.Base && other.Endpoint.HostPort() == r.Endpoint.HostPort() {
+			return fmt.Errorf("integration %s uses the topics %s/… of that broker: %w: choose another base",
+				other.Name, r.Base, access.ErrConflict)
+		}
+	}
+	return nil
+}
