@@ -47,7 +47,8 @@ func TestSinks(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		`{"name":"x","protocol":"webhook","endpoint":{"url":"http://hooks.example"}}`:                       "not encrypted",
-		`{"name":"x","protocol":"webhook","endpoint":{"url":"https://u:p@hooks.example"}}`:                  "give them apart",
+		`{"name":"x","protocol":"webhook","endpoint":{"url":"https://u:p@hooks.example"}}`:                  "--password-file",
+		`{"name":"x","protocol":"amqp10","endpoint":{"url":"amqps://latchkey@broker.example"}}`:             "--user",
 		`{"name":"x","protocol":"webhook","endpoint":{"url":"amqps://hooks.example"}}`:                      "want https",
 		`{"name":"x","protocol":"smoke","endpoint":{"url":"https://hooks.example"}}`:                        "protocol",
 		`{"name":"x","protocol":"webhook","secret":"short","endpoint":{"url":"https://hooks.example"}}`:     "whsec_",
@@ -59,7 +60,8 @@ func TestSinks(t *testing.T) {
 		`{"name":"x","protocol":"mqtt","declare":true,"endpoint":{"url":"mqtts://hooks.example"}}`:          "declared",
 		`{"name":"x","protocol":"webhook","endpoint":{"url":"https://hooks.example","cert":"x","key":"y"}}`: "belong together",
 	} {
-		if status, text := s.do("POST", "/v1/sinks", body); status < 400 || status > 499 || !strings.Contains(text, want) {
+		if status, text := s.do("POST", "/v1/sinks", body); status < 400 || status > 499 ||
+			!strings.Contains(text, want) || strings.Contains(text, "u:p") {
 			t.Errorf("%s: got %d %s, want a hint at %q", body, status, text, want)
 		}
 	}

@@ -76,7 +76,8 @@ func (e Endpoint) Check(schemes ...string) error {
 	case err != nil || u.Host == "" || len(e.URL) > maxURL || !text.IsPrintable(e.URL):
 		return fmt.Errorf("the URL is not one: want something like %s://host.example", schemes[0])
 	case u.User != nil:
-		return errors.New("the URL has a user or a password in it: give them apart, so that they stay secret")
+		return errors.New("the URL has a user or a password in it: give them by --user and --password-file, so " +
+			"that the password stays secret")
 	case !slices.Contains(schemes, u.Scheme):
 		return fmt.Errorf("the URL begins with %s: want %s", text.Quote(u.Scheme), strings.Join(schemes, " or "))
 	case u.Fragment != "":

@@ -12,7 +12,7 @@ import (
 // Endpoint says how somebody else's server is reached, in a request. Certificates and keys are PEM
 // text.
 type Endpoint struct {
-	URL      string `json:"url" doc:"scheme://host[:port][/path], without user and password"`
+	URL      string `json:"url" doc:"scheme://host[:port][/path], without user and password; other admins can read it, unlike a password"`
 	User     string `json:"user,omitempty"`
 	Password string `json:"password,omitempty"`
 	CA       string `json:"ca,omitempty" doc:"PEM, of those who may sign the server's certificate; none: the system's"`
