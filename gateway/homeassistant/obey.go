@@ -218,6 +218,9 @@ const (
 func (b *bridge) restoreWrongCodes() {
 	head, _ := b.cfg.Events.Head()
 	since, first := time.Now().Add(-wrongSpan), uint64(1)
+	if since.Before(b.integration.Created) {
+		since = b.integration.Created // before, the name was another's
+	}
 	for end := head; end > first; end -= min(end, countPage) {
 		at, err := b.cfg.Events.Events(b.ctx, end, 1)
 		if err != nil || len(at) == 0 || at[0].At.Before(since) || head-end >= countBack {
@@ -234,7 +237,7 @@ func (b *bridge) restoreWrongCodes() {
 		b.mu.Lock()
 		for _, ev := range page {
 			switch {
-			case ev.Actor != b.name() || ev.At.Before(since):
+			case ev.At.Before(since) || !b.isOurs(ev):
 			case ev.Kind == audit.EventIntegration && ev.Reason == reasonPaused:
 				b.wrong = wrongCodes{}
 			case ev.Kind == audit.EventDecision && ev.Source == access.ByIntegration &&
@@ -244,6 +247,16 @@ func (b *bridge) restoreWrongCodes() {
 		}
 		b.mu.Unlock()
 	}
+}
+
+// isOurs tells whether an event is about this integration, whatever it was called then. A decision
+// names the grant, and that is the integration's. Other events, and those about a grant that is no
+// more, have only the name.
+func (b *bridge) isOurs(ev audit.Event) bool {
+	if g, ok := b.cfg.Policy().Grants[access.ID(ev.Rule)]; ok {
+		return g.Subject == b.integration.ID
+	}
+	return ev.Actor == b.name()
 }
 
 // asksCode tells whether a grant that lets an integration unlock a target asks for a code.
