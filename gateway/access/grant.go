@@ -188,8 +188,8 @@ func checkPlace(d *Draft, r *Grant) error {
 	return nil
 }
 
-// covers tells whether the grant is about the action.
-func (g *Grant) covers(a wire.Action) bool {
+// Covers tells whether the grant is about the action.
+func (g *Grant) Covers(a wire.Action) bool {
 	if len(g.Actions) == 0 {
 		return g.SubjectKind != SubjectIntegration || a != wire.Unlock
 	}

@@ -118,7 +118,7 @@ func (p *Policy) IntegrationMay(integration, target ID, action wire.Action) bool
 	for _, place := range append([]ID{target}, p.groupsOf[target]...) {
 		at := p.grantsAt[place]
 		for i := findSubject(at, integration); i < len(at) && at[i].Subject == integration; i++ {
-			if at[i].Effect == Allow && at[i].covers(action) {
+			if at[i].Effect == Allow && at[i].Covers(action) {
 				return true
 			}
 		}

@@ -115,7 +115,7 @@ func (e *evaluation) grantsAt(nearest *standing, place ID) {
 func (e *evaluation) grantsFor(nearest *standing, at []*Grant, kind SubjectKind, subject ID) {
 	for i := findSubject(at, subject); i < len(at) && at[i].Subject == subject; i++ {
 		g := at[i]
-		if g.SubjectKind != kind || !g.covers(e.a.Action) {
+		if g.SubjectKind != kind || !g.Covers(e.a.Action) {
 			continue
 		}
 		s := e.stands(g)

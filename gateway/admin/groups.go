@@ -10,6 +10,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/servers"
 	"latchkey/gateway/text"
 )
 
@@ -48,8 +49,13 @@ func (a *server) addGroupRoutes() {
 		func(ctx context.Context, in *api.MemberInput) (api.Group, error) {
 			return putRecord(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
-				if !slices.Contains(g.Members, id) {
-					g.Members = append(slices.Clone(g.Members), id)
+				if err != nil || slices.Contains(g.Members, id) {
+					return g, err
+				}
+				g.Members = append(slices.Clone(g.Members), id)
+				next, err := p.With(access.Change{Put: g})
+				if err == nil && g.Of == access.OfTargets {
+					err = servers.CheckMembers(next, g.ID)
 				}
 				return g, err
 			}, viewGroup)

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -191,4 +192,67 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 	if n := len(s.store.Snapshot().Grants); n != 0 {
 		t.Errorf("%d grants are left", n)
 	}
+}
+
+// A request of an integration is checked against one code. So there is one for each action on a
+// target, whether the grant is on the target or on a group, and whichever came first.
+func TestOneCodeForADoor(t *testing.T) {
+	s := newSite(t)
+	for _, name := range []string{"front-door", "back-door", "side-door"} {
+		s.must("POST", "/v1/targets", `{"name":"`+name+`","kind":"door"}`, nil)
+	}
+	s.must("POST", "/v1/targets", `{"name":"porch-lamp","kind":"lamp"}`, nil)
+	s.must("POST", "/v1/groups", `{"name":"outside","of":"targets","members":["front-door","porch-lamp"]}`, nil)
+	s.must("POST", "/v1/groups", `{"name":"garden","of":"targets","members":["front-door","back-door"]}`, nil)
+	for name, port := range map[string]string{"home": "1", "flat": "2"} {
+		s.must("POST", "/v1/integrations", `{"name":"`+name+`","protocol":"mqtt",
+			"endpoint":{"url":"mqtts://broker.example:`+port+`"}}`, nil)
+	}
+	grant := func(to, place, actions string) (access.ID, string) {
+		t.Helper()
+		var g api.Grant
+		body := `{"integration":"` + to + `",` + place + `,"actions":[` + actions + `],"code":"271828"}`
+		status, text := s.do("POST", "/v1/grants", body)
+		if status == 409 {
+			return "", text
+		}
+		if err := json.Unmarshal([]byte(text), &g); err != nil || status != 201 {
+			t.Fatalf("%s: got %d %s", body, status, text)
+		}
+		return g.ID, ""
+	}
+	refused := func(rule, text string, want ...string) {
+		t.Helper()
+		for _, w := range append(want, "remove that grant first") {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: got %q, want a refusal with %q", rule, text, w)
+			}
+		}
+	}
+	of := func(id access.ID, text string) access.ID {
+		t.Helper()
+		if text != "" {
+			t.Fatalf("refused: %s", text)
+		}
+		return id
+	}
+	onGroup := of(grant("home", `"targetGroup":"outside"`, `"unlock"`))
+	_, text := grant("home", `"target":"front-door"`, `"unlock"`)
+	refused("on the door after the group", text, "front-door", string(onGroup), "group outside")
+	_, text = grant("home", `"targetGroup":"garden"`, `"unlock","lock"`)
+	refused("on another group with the same door", text, "front-door", string(onGroup))
+	of(grant("home", `"target":"front-door"`, `"lock"`))
+	of(grant("home", `"targetGroup":"outside"`, `"on","off"`))
+	of(grant("flat", `"target":"front-door"`, `"unlock"`))
+
+	onDoor := of(grant("home", `"target":"back-door"`, `"unlock"`))
+	status, text := s.do("PUT", "/v1/groups/outside/members/back-door", "")
+	if refused("a door that comes into the group", text, "back-door"); status != 409 {
+		t.Errorf("a door that comes into the group: got %d, want 409", status)
+	}
+	s.must("PUT", "/v1/groups/garden/members/side-door", "", nil)
+	s.must("DELETE", "/v1/grants/"+string(onDoor), "", nil)
+	s.must("PUT", "/v1/groups/outside/members/back-door", "", nil)
+	_, text = grant("home", `"target":"back-door"`, `"unlock"`)
+	refused("on the door that has come into the group", text, "back-door", string(onGroup))
 }

@@ -3,6 +3,7 @@ package servers
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
@@ -30,12 +31,77 @@ func CheckCode(p *access.Policy, in api.NewGrant, g access.Grant) error {
 		return fmt.Errorf("grant: %w: %s has no PIN: set it first, with latchkey person pin", access.ErrInvalid,
 			p.Persons[g.CodeOf].Name)
 	}
-	for _, other := range p.Grants {
-		if coded && other.Subject == g.Subject && (!other.Code.IsZero() || other.CodeOf != "") &&
-			other.Target == g.Target && other.TargetGroup == g.TargetGroup {
-			return fmt.Errorf("grant: %w: there is one with a code already, %s: remove that first",
-				access.ErrConflict, other.ID)
+	if coded {
+		return checkTwin(p, g)
+	}
+	return nil
+}
+
+// CheckMembers refuses a group of targets whose members would get a second code by a grant on it. p
+// is the policy with the group.
+func CheckMembers(p *access.Policy, group access.ID) error {
+	for _, g := range p.Grants {
+		if g.TargetGroup == group && hasCode(g) {
+			if err := checkTwin(p, *g); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func hasCode(g *access.Grant) bool { return !g.Code.IsZero() || g.CodeOf != "" }
+
+// checkTwin refuses a grant with a code if another one of the same integration asks for a code, too,
+// for the same action on the same target: a request is checked against one code, and nobody would
+// know which.
+func checkTwin(p *access.Policy, g access.Grant) error {
+	var others []*access.Grant
+	for _, other := range p.Grants {
+		if other.Subject == g.Subject && other.ID != g.ID && hasCode(other) {
+			others = append(others, other)
+		}
+	}
+	slices.SortFunc(others, func(a, b *access.Grant) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	for _, other := range others {
+		theirs := findTargets(p, other)
+		for _, id := range findTargets(p, &g) {
+			t := p.Targets[id]
+			if a, both := findAction(t, &g, other); both && slices.Contains(theirs, id) {
+				return fmt.Errorf("grant: %w: %s would have two codes to %v: grant %s on %s asks for one already, and "+
+					"a request is checked against one only: remove that grant first", access.ErrConflict, t.Name, a,
+					other.ID, nameOfPlace(p, other))
+			}
+		}
+	}
+	return nil
+}
+
+// findTargets returns the targets that the grant is about, alone or in a group.
+func findTargets(p *access.Policy, g *access.Grant) []access.ID {
+	if g.Target != "" {
+		return []access.ID{g.Target}
+	}
+	return p.Groups[g.TargetGroup].Members
+}
+
+func nameOfPlace(p *access.Policy, g *access.Grant) string {
+	if g.Target != "" {
+		return p.Targets[g.Target].Name
+	}
+	return "group " + p.Groups[g.TargetGroup].Name
+}
+
+// findAction returns the first action on the target that all grants are about.
+func findAction(t access.Target, grants ...*access.Grant) (wire.Action, bool) {
+	for a := wire.Unlock; a.Valid(); a++ {
+		all := t.Kind.Fits(a)
+		for _, g := range grants {
+			all = all && g.Covers(a)
+		}
+		if all {
+			return a, true
+		}
+	}
+	return 0, false
 }
