@@ -116,8 +116,11 @@ func addGrant(x *call) (err error) {
 		if g.Effect == "deny" {
 			what = "may not " + cmp.Or(grantActions(g), "use")
 		}
-		return grantWho(g) + " " + what + " " + grantWhere(g) + ", " + grantWhen(g, zone) + " (" +
-			string(g.ID) + ")"
+		line := grantWho(g) + " " + what + " " + grantWhere(g) + ", " + grantWhen(g, zone) + " (" + string(g.ID) + ")"
+		for _, n := range g.Notes {
+			line += "\nnote: " + n
+		}
+		return line
 	})
 }
 

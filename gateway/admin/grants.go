@@ -227,7 +227,7 @@ func valueOf(t *time.Time) time.Time {
 
 func viewGrant(p *access.Policy, g access.Grant) api.Grant {
 	v := api.Grant{ID: g.ID, Effect: string(g.Effect), From: g.From, Until: g.Until,
-		Created: g.Created}
+		Created: g.Created, Notes: servers.NotesOn(p, g)}
 	for _, action := range g.Actions {
 		v.Actions = append(v.Actions, action.String())
 	}

@@ -256,3 +256,27 @@ func TestOneCodeForADoor(t *testing.T) {
 	_, text = grant("home", `"target":"back-door"`, `"unlock"`)
 	refused("on the door that has come into the group", text, "back-door", string(onGroup))
 }
+
+// Home Assistant has no place to type a code for a lamp. Other programs at the broker may send one.
+func TestACodeForALampIsNoted(t *testing.T) {
+	s := newSite(t)
+	s.must("POST", "/v1/targets", `{"name":"front-door","kind":"door"}`, nil)
+	s.must("POST", "/v1/targets", `{"name":"porch-lamp","kind":"lamp"}`, nil)
+	s.must("POST", "/v1/groups", `{"name":"outside","of":"targets","members":["front-door","porch-lamp"]}`, nil)
+	s.must("POST", "/v1/integrations", `{"name":"home","protocol":"mqtt","endpoint":{"url":"mqtts://broker.example"}}`, nil)
+	for body, want := range map[string]string{
+		`"target":"porch-lamp","code":"2718"`:                            "it cannot switch porch-lamp",
+		`"targetGroup":"outside","actions":["on","off"],"code":"271828"`: "it cannot switch porch-lamp",
+		`"targetGroup":"outside","actions":["unlock"],"code":"271828"`:   "",
+		`"target":"front-door","actions":["lock"],"code":"271828"`:       "",
+		`"target":"porch-lamp"`:                                          "",
+	} {
+		var g api.Grant
+		s.must("POST", "/v1/grants", `{"integration":"home",`+body+`}`, &g)
+		notes := strings.Join(g.Notes, "; ")
+		if (notes == "") != (want == "") || !strings.Contains(notes, want) {
+			t.Errorf("%s: got notes %q, want %q", body, notes, want)
+		}
+		s.must("DELETE", "/v1/grants/"+string(g.ID), "", nil)
+	}
+}

@@ -25,6 +25,7 @@ type Grant struct {
 	CodeOf      Ref       `json:"codeOf,omitzero" doc:"an integration must send the PIN of this person"`
 	Created     time.Time `json:"created"`
 	Holders     []Ref     `json:"holders,omitempty" doc:"only if the request named a target: the persons that the grant is for, alone or by their group, without suspended ones"`
+	Notes       []string  `json:"notes,omitempty" doc:"what the grant does not do, though somebody may expect it"`
 	Tagged
 }
 

@@ -77,6 +77,27 @@ func checkTwin(p *access.Policy, g access.Grant) error {
 	return nil
 }
 
+// NotesOn returns what a grant does not do, though somebody may expect it. Home Assistant has no place
+// to type a code for a light; another program at the broker may send one.
+func NotesOn(p *access.Policy, g access.Grant) (notes []string) {
+	if g.SubjectKind != access.SubjectIntegration || !hasCode(&g) {
+		return nil
+	}
+	var lamps []string
+	for _, id := range findTargets(p, &g) {
+		t := p.Targets[id]
+		if _, covered := findAction(t, &g); covered && t.Kind == access.Lamp {
+			lamps = append(lamps, t.Name)
+		}
+	}
+	if len(lamps) == 0 {
+		return nil
+	}
+	slices.Sort(lamps)
+	return []string{"Home Assistant sends no code for a lamp, so with this grant it cannot switch " +
+		strings.Join(lamps, ", ") + ": make one without a code for that"}
+}
+
 // findTargets returns the targets that the grant is about, alone or in a group.
 func findTargets(p *access.Policy, g *access.Grant) []access.ID {
 	if g.Target != "" {
