@@ -259,12 +259,13 @@ func (b *bridge) isOurs(ev audit.Event) bool {
 	return ev.Actor == b.name()
 }
 
-// asksCode tells whether a grant that lets an integration unlock a target asks for a code.
+// asksCode tells whether a grant that lets an integration unlock or lock a target asks for a code.
+// Home Assistant asks for it before both, or before none.
 func asksCode(p *access.Policy, integration, target access.ID) bool {
 	for _, g := range p.Grants {
 		if g.SubjectKind != access.SubjectIntegration || g.Subject != integration ||
 			g.Effect != access.Allow ||
-			g.Code.IsZero() && g.CodeOf == "" || !slices.Contains(g.Actions, wire.Unlock) {
+			g.Code.IsZero() && g.CodeOf == "" || !g.Covers(wire.Unlock) && !g.Covers(wire.Lock) {
 			continue
 		}
 		if g.Target == target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members,

@@ -101,3 +101,32 @@ func TestWrongCodesAreCountedByID(t *testing.T) {
 	apply(access.Change{Put: twin}, access.Change{Put: grant(twin.ID)})
 	check("another of the same name, before its time", twin, 0)
 }
+
+// Home Assistant asks for a code where a grant needs one, be it only to lock.
+func TestWhereHomeAssistantAsksForACode(t *testing.T) {
+	const group, home = access.ID("b0b0b0b0b0"), access.ID("h0h0h0h0h0")
+	for name, tt := range map[string]struct {
+		change func(*access.Grant)
+		want   bool
+	}{
+		"to unlock":                  {func(g *access.Grant) { g.Actions = []wire.Action{wire.Unlock} }, true},
+		"to lock":                    {func(g *access.Grant) { g.Actions = []wire.Action{wire.Lock} }, true},
+		"all that fit, on the group": {func(g *access.Grant) { g.Target, g.TargetGroup = "", group }, true},
+		"for a lamp in the group": {func(g *access.Grant) {
+			g.Target, g.TargetGroup, g.Actions = "", group, []wire.Action{wire.On}
+		}, false},
+		"no code": {func(g *access.Grant) { g.Actions, g.Code = []wire.Action{wire.Unlock}, keys.Hidden{} }, false},
+		"of another": {func(g *access.Grant) {
+			g.Actions, g.Subject = []wire.Action{wire.Unlock}, "c0c0c0c0c0"
+		}, false},
+	} {
+		g := access.Grant{ID: "d0d0d0d0d0", SubjectKind: access.SubjectIntegration, Subject: home,
+			Target: testTarget, Effect: access.Allow, Code: keys.Hide("right")}
+		tt.change(&g)
+		p := &access.Policy{Grants: map[access.ID]*access.Grant{g.ID: &g},
+			Groups: map[access.ID]access.Group{group: {ID: group, Of: access.OfTargets, Members: []access.ID{testTarget}}}}
+		if got := asksCode(p, home, testTarget); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}
