@@ -71,7 +71,7 @@ const (
 	ReasonInternal           Reason = "internal"    // a record is inconsistent; the door stays shut
 )
 
-// Reasons holds all reasons.
+// Reasons holds all reasons of decisions.
 var Reasons = []Reason{ReasonGranted, ReasonReplayed, ReasonUnknownDevice, ReasonKeyRevoked,
 	ReasonUnknownTarget, ReasonWrongAction, ReasonLockdown, ReasonUnknownCard, ReasonCardLost,
 	ReasonCardNotYetValid, ReasonCardExpired, ReasonPersonSuspended, ReasonDenyGrant,

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/audit"
 )
 
 // routes lists every route of the API, because a change of them changes what clients can rely on.
@@ -112,5 +114,24 @@ func TestOpenAPI(t *testing.T) {
 				t.Errorf("the document refers to %s", u)
 			}
 		}
+	}
+}
+
+// An event may have other reasons than a decision has.
+func TestOpenAPIHasAllReasons(t *testing.T) {
+	s := newSite(t)
+	_, text := s.do("GET", "/openapi.json", "")
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct{ Enum []access.Reason }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if got := doc.Components.Schemas["Event"].Properties["reason"].Enum; !slices.Equal(got, audit.Reasons) {
+		t.Errorf("got %q, want %q", got, audit.Reasons)
 	}
 }

@@ -59,9 +59,6 @@ var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSess
 	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventSink, EventIntegration,
 	EventTimeTrusted, EventStart, EventStop}
 
-// ReasonRefused is the reason of an [EventSignIn] of somebody who was refused.
-const ReasonRefused access.Reason = "refused"
-
 // Outcome is what came of a command.
 type Outcome string
 

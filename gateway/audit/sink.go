@@ -3,14 +3,7 @@ package audit
 import (
 	"time"
 
-	"latchkey/gateway/access"
 	"latchkey/keys"
-)
-
-// Reasons of an [EventSink].
-const (
-	ReasonFailing   access.Reason = "failing"   // the first failure after it worked
-	ReasonRecovered access.Reason = "recovered" // it has worked for a while since the last failure
 )
 
 // SinkCursor is how far a sink has got: to the newest event up to which the server has taken all

@@ -41,7 +41,7 @@ type eventsPage struct {
 
 func (v *visit) showEvents() error {
 	p := eventsPage{Filter: v.readFilter(), Shown: eventsShown, Kinds: audit.EventKinds,
-		Reasons: access.Reasons}
+		Reasons: audit.Reasons}
 	p.Before, _ = strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64)
 	var err error
 	if p.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {

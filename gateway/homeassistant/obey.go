@@ -23,15 +23,14 @@ const obeyWithin = 30 * time.Second
 // refusal is why a command was refused before it was decided. Each is a reason of an event.
 type refusal = access.Reason
 
-// The refusals, in the order in which they are looked for.
 const (
-	refusedRetained  refusal = "retained"  // the broker has kept it, or would
-	refusedOversized refusal = "oversized" // longer than maxCommand
-	refusedUnknown   refusal = "unknown"   // not a command that we know, or not a target
-	refusedRepeated  refusal = "repeated"  // it does not carry the target's present echo
-	refusedLate      refusal = "late"      // its time is too far from ours, or its echo too old
-	refusedRate      refusal = "rate"      // too many commands
-	refusedCode      refusal = "code"      // no code is checked now, after too many wrong ones
+	refusedRetained  = audit.ReasonRetained
+	refusedOversized = audit.ReasonOversized
+	refusedUnknown   = audit.ReasonUnknown
+	refusedRepeated  = audit.ReasonRepeated
+	refusedLate      = audit.ReasonLate
+	refusedRate      = audit.ReasonRate
+	refusedCode      = audit.ReasonCode
 )
 
 // refusals says what each means, for people.
@@ -164,15 +163,12 @@ func (b *bridge) checkCode(ctx context.Context, hash keys.Hidden, code string,
 func (b *bridge) pause(ctx context.Context) {
 	why := fmt.Sprintf("%d wrong codes within a day", wrongMost)
 	b.log.Error("integration paused", "why", why)
-	b.cfg.Feed.Note(audit.Event{Kind: audit.EventIntegration, Actor: b.name(), Reason: reasonPaused,
+	b.cfg.Feed.Note(audit.Event{Kind: audit.EventIntegration, Actor: b.name(), Reason: audit.ReasonPaused,
 		Detail: "paused: " + why})
 	if err := b.cfg.Pause(ctx, b.integration.ID, why); err != nil {
 		b.log.Error("integration not paused", "err", err)
 	}
 }
-
-// reasonPaused is the reason of the event of a pause.
-const reasonPaused access.Reason = "paused"
 
 // notePause takes whether the integration is paused. The count of wrong codes begins anew when
 // somebody resumes it.
@@ -238,7 +234,7 @@ func (b *bridge) restoreWrongCodes() {
 		for _, ev := range page {
 			switch {
 			case ev.At.Before(since) || !b.isOurs(ev):
-			case ev.Kind == audit.EventIntegration && ev.Reason == reasonPaused:
+			case ev.Kind == audit.EventIntegration && ev.Reason == audit.ReasonPaused:
 				b.wrong = wrongCodes{}
 			case ev.Kind == audit.EventDecision && ev.Source == access.ByIntegration &&
 				ev.Reason == access.ReasonWrongCode:
