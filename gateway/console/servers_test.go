@@ -227,6 +227,63 @@ func TestSinkIsPausedResumedAndRetried(t *testing.T) {
 	}
 }
 
+// The pages of sinks show what happens while somebody looks, without a click.
+func TestPagesOfSinksAreLive(t *testing.T) {
+	h, c := newHouse(t, here), startReceiver(t)
+	list, one := h.openSignedIn("owner", webtest.Options{}), h.openSignedIn("owner", webtest.Options{})
+	list.Open("/sinks")
+	list.See("● live")
+	list.See("None yet.")
+	h.addSink("hooks", c)
+	list.In("#sinks").See("up to date")
+	list.DontSee("None yet.")
+
+	one.Open("/sinks/hooks")
+	one.See("● live")
+	one.In("#dead").See("None.")
+	c.set("io.latchkey.policy", false)
+	h.must("POST", "/v1/persons", `{"name":"mallory"}`, nil)
+	h.waitForDead("hooks")
+	one.In("#dead").See("HTTP 422")
+	one.In("#dead").DontSee("None.")
+	list.In("#sinks").See("1 dead letter")
+	h.must("PATCH", "/v1/sinks/hooks", `{"paused":true}`, nil)
+	one.In("#live").See("Resume")
+	one.In("#live").See("webhook: paused")
+	list.In("#sinks").See("paused")
+	one.Open("/")
+	h.must("DELETE", "/v1/sinks/hooks", "", nil)
+	list.See("None yet.")
+}
+
+func TestPagesOfIntegrationsAreLive(t *testing.T) {
+	h := newHouse(t, here)
+	list, one := h.openSignedIn("owner", webtest.Options{}), h.openSignedIn("owner", webtest.Options{})
+	list.Open("/integrations")
+	list.See("● live")
+	h.must("POST", "/v1/integrations", `{"name":"home","protocol":"mqtt",
+		"endpoint":{"url":"mqtt://127.0.0.1:9","private":true}}`, nil)
+	list.In("#integrations").See("no grants")
+	list.In("#integrations").See("not connected") // a moment later, without an event
+	one.Open("/integrations/home")
+	one.See("● live")
+	one.In("#refused").See("None since the gateway started.")
+	h.must("POST", "/v1/grants", `{"integration":"home","target":"hall"}`, nil)
+	list.In("#integrations").See("1 grant")
+	h.must("PATCH", "/v1/integrations/home", `{"paused":true}`, nil)
+	one.In("#live").See("mqtt: not connected, paused")
+	one.In("#live").See("Resume")
+	list.In("#integrations").See("paused")
+	one.Expect("422")
+	one.Click("Connect once, as a test") // the page that follows has the address of the form
+	one.In("[role=alert]").See("Home: ")
+	h.must("PATCH", "/v1/integrations/home", `{"paused":false}`, nil)
+	one.In("#live").See("Pause: it may do nothing")
+	one.Open("/")
+	h.must("DELETE", "/v1/integrations/home", "", nil)
+	list.See("None yet.")
+}
+
 // What somebody else's server answers is shown as text, on the pages and among the events.
 func TestErrorOfASinkIsText(t *testing.T) {
 	h, c := newHouse(t, here), startReceiver(t)

@@ -91,11 +91,13 @@ const lookAgain = () => {
 
 let asking = false, again = false;
 const refresh = async () => {
-	if (!document.querySelector("[data-live]")) return;
+	const live = document.querySelector("[data-live]");
+	if (!live) return;
 	if (asking) { again = true; return; }
 	asking = true;
 	try {
-		const r = await fetch(location.href, {headers: {"Latchkey-Refresh": "1"}});
+		// The page of a form that was refused has the form's address, and says its own.
+		const r = await fetch(live.dataset.live || location.href, {headers: {"Latchkey-Refresh": "1"}});
 		if (r.ok && !r.redirected) renew(parse(await r.text()));
 		else if (r.redirected) location.assign(r.url);
 	} catch { /* the line below says that the connection is lost */ }
