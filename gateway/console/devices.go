@@ -60,7 +60,7 @@ func (v *visit) showBundle(got api.Enrolled) error {
 type devicePage struct {
 	page.Device
 	Grants   []api.Grant
-	Grant    grantForm
+	Grant    page.GrantForm
 	Readings []reading
 	Findings []doctor.Finding
 }
@@ -94,10 +94,9 @@ func (v *visit) showDevice() error {
 		if err != nil {
 			return err
 		}
-		if p.Grant, err = v.makeGrantForm(groups); err != nil {
+		if p.Grant, err = v.makeGrantForm("device/"+string(d.ID), groups); err != nil {
 			return err
 		}
-		p.Grant.Subject = "device/" + string(d.ID)
 		grants, err := list(v, api.ListGrants, api.GrantFilter{})
 		if err != nil {
 			return err

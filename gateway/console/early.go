@@ -56,6 +56,8 @@ var pageQuestions = map[string][]question{
 	"GET /sinks":        {ask(api.ListSinks)},
 	"GET /sinks/{sink}": {askNamed(api.GetSink, "sink"), askNamed(api.ListDeadLetters, "sink")},
 	"GET /integrations": {ask(api.ListIntegrations)},
+	"GET /integrations/{integration}": append([]question{askNamed(api.GetIntegration, "integration"),
+		ask(api.ListPersons)}, grantQuestions...),
 
 	"GET /admins": {ask(api.ListAccounts)},
 }

@@ -74,6 +74,7 @@ func TestPagesAskAtOnce(t *testing.T) {
 		{"groups", `{"name":"staff","members":["ann"]}`},
 		{"grants", `{"group":"staff","target":"hall"}`},
 		{"schedules", `{"name":"days","text":"mon-fri 08:00-18:00"}`},
+		{"integrations", `{"name":"home","protocol":"mqtt","endpoint":{"url":"mqtts://broker.example"}}`},
 		{"devices", `{"name":"button","kind":"switch","targets":["hall"]}`},
 	} {
 		h.must("POST", "/v1/"+made[0], made[1], nil)
@@ -117,6 +118,7 @@ func TestPagesAskAtOnce(t *testing.T) {
 		{"/health", 6, nil},
 		{"/sinks", 1, nil},
 		{"/integrations", 1, nil},
+		{"/integrations/home", 5, []string{api.ListGrants.Path}},
 		{"/account", 0, nil},
 		{"/admins", 1, nil},
 	} {

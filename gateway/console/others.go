@@ -55,5 +55,6 @@ func (v *visit) changeServers(f servers.Form) error {
 }
 
 func (v *visit) forServers(ctx context.Context) servers.Visit {
-	return servers.Visit{Context: ctx, Send: v.send, Path: v.r.PathValue, Field: v.readField}
+	return servers.Visit{Context: ctx, Send: v.send, Path: v.r.PathValue, Field: v.readField,
+		Values: func(name string) []string { return v.r.PostForm[name] }, Time: v.readOptionalTime}
 }

@@ -54,7 +54,7 @@ type personPage struct {
 	Inherited []api.Grant
 	Groups    []api.Group // groups that the person is not in
 	Readers   []api.Device
-	Grant     grantForm
+	Grant     page.GrantForm
 }
 
 func (v *visit) showPerson() error {
@@ -85,10 +85,9 @@ func (v *visit) showPerson() error {
 	if p.Readers, err = v.listDevicesOf("reader"); err != nil {
 		return err
 	}
-	if p.Grant, err = v.makeGrantForm(groups); err != nil {
+	if p.Grant, err = v.makeGrantForm("person/"+string(p.ID), groups); err != nil {
 		return err
 	}
-	p.Grant.Subject = "person/" + string(p.ID)
 	return v.showPage(v.chooseStatus(), "person", p)
 }
 

@@ -12,26 +12,14 @@ import (
 
 // Groups, grants and schedules: the rules between people and doors.
 
-// grantForm holds the choices for a new grant.
-type grantForm struct {
-	Subject   string // person/ID, group/ID or device/ID
-	Targets   []api.Target
-	Groups    []api.Group // of targets
-	Schedules []api.Schedule
-}
-
-// makeGrantForm asks for the choices for a new grant, except the groups.
-func (v *visit) makeGrantForm(groups []api.Group) (f grantForm, err error) {
-	if f.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
+// makeGrantForm asks for the choices for a new grant to a subject, except the groups.
+func (v *visit) makeGrantForm(subject string, groups []api.Group) (f page.GrantForm, err error) {
+	targets, err := list(v, api.ListTargets, api.ListQuery{})
+	if err != nil {
 		return f, err
 	}
-	for _, g := range groups {
-		if g.Of == string(access.OfTargets) {
-			f.Groups = append(f.Groups, g)
-		}
-	}
-	f.Schedules, err = list(v, api.ListSchedules, api.ListQuery{})
-	return f, err
+	schedules, err := list(v, api.ListSchedules, api.ListQuery{})
+	return page.NewGrantForm(subject, targets, groups, schedules), err
 }
 
 // addGrant makes a grant, and goes back to the page of the person or group that it is for.
@@ -126,7 +114,7 @@ type groupPage struct {
 	Others []api.Ref // persons or targets that could be added
 	More   string    // says that the list is incomplete; empty: it is complete
 	Grants []api.Grant
-	Grant  grantForm
+	Grant  page.GrantForm
 }
 
 func (v *visit) showGroup() error {
@@ -139,10 +127,9 @@ func (v *visit) showGroup() error {
 	if err != nil {
 		return err
 	}
-	if p.Grant, err = v.makeGrantForm(groups); err != nil {
+	if p.Grant, err = v.makeGrantForm("group/"+string(p.ID), groups); err != nil {
 		return err
 	}
-	p.Grant.Subject = "group/" + string(p.ID)
 	var all []api.Ref
 	if p.Of == string(access.OfPersons) {
 		persons, err := list(v, api.ListPersons, api.ListQuery{})

@@ -356,7 +356,7 @@ func TestIntegrationIsShownPausedAndResumed(t *testing.T) {
 	p.Click(".list a")
 	p.See("mqtt: connected")
 	p.See("latchkey/" + string(site) + "/…")
-	p.See("latchkey grant add --integration home")
+	p.See("Add a grant…")
 
 	setPINOnPage(t, h, p)
 	h.must("POST", "/v1/grants", `{"integration":"home","target":"front-door","actions":["unlock"],"codeOf":"ann"}`,
@@ -412,6 +412,126 @@ func TestIntegrationIsShownPausedAndResumed(t *testing.T) {
 			strings.Contains(text, "argon2") {
 			t.Errorf("%s shows a secret", path)
 		}
+	}
+}
+
+// A grant to an integration is made on its page, with every choice that the command line has.
+func TestGrantToAnIntegrationIsMade(t *testing.T) {
+	for name, opts := range map[string]webtest.Options{"desk": {}, "phone, without scripts": {Width: 390,
+		Height: 844, Phone: true, NoScript: true}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, here)
+			h.must("POST", "/v1/integrations", `{"name":"home","protocol":"mqtt",
+				"endpoint":{"url":"mqtt://127.0.0.1:9","private":true}}`, nil)
+			h.must("POST", "/v1/schedules", `{"name":"days","text":"mon-fri 08:00-18:00"}`, nil)
+			h.must("POST", "/v1/groups", `{"name":"inside","of":"targets","members":["hall"]}`, nil)
+			var door api.Target
+			h.must("GET", "/v1/targets/front-door", "", &door)
+			p := h.openSignedIn("owner", opts)
+			add := func(say string) {
+				t.Helper()
+				p.Click("Add the grant")
+				p.See(say)
+			}
+			newest := func() (g api.Grant) {
+				t.Helper()
+				var all api.List[api.Grant]
+				h.must("GET", "/v1/grants?integration=home", "", &all)
+				for _, r := range all.Items {
+					if !r.Created.Before(g.Created) {
+						g = r
+					}
+				}
+				h.must("DELETE", "/v1/grants/"+string(g.ID), "", nil)
+				return g
+			}
+			p.Open("/integrations/home")
+			p.Click("Add a grant…")
+			p.See("nobody has one: set it on the person's page")
+
+			// What is wrong is said, and what was chosen is kept, but not the code.
+			p.Select("Where", "front-door")
+			p.Click("unlock a door")
+			p.Expect("422")
+			add("To unlock a door it must send a code: choose which")
+			p.Fill("Code, 6 to 12 digits", "271828")
+			p.Fill("The same code again", "271829")
+			add("The two codes are not the same.")
+			p.Fill("Code, 6 to 12 digits", "271828")
+			p.Fill("The same code again", "271828")
+			add("You typed a code, but chose that another one or none is asked for.")
+			code, place := p.Value("Code, 6 to 12 digits"), p.Value("Where")
+			if code != "" || place != "target/"+string(door.ID) {
+				t.Errorf("the page has the code %q and the place %q", code, place)
+			}
+			p.Click("a code of this grant")
+			add("Type the code of this grant, twice.")
+			p.Fill("Code, 6 to 12 digits", "271828")
+			p.Fill("The same code again", "271828")
+			p.Select("When", "days")
+			add("Saved.")
+			p.See("may unlock front-door")
+			p.See("integration home, with a code · days")
+			if g := newest(); !g.Code || len(g.Actions) != 1 || g.Actions[0] != "unlock" || g.Schedule.Name != "days" {
+				t.Errorf("got %+v", g)
+			}
+
+			// With somebody's PIN.
+			h.must("PUT", "/v1/persons/ann/pin", `{"code":"314159"}`, nil)
+			p.Open("/integrations/home")
+			p.Click("Add a grant…")
+			p.Select("Where", "front-door")
+			p.Click("unlock a door")
+			p.Click("lock a door")
+			p.Click("the PIN of a person")
+			p.Select("Whose PIN", "ann")
+			add("Saved.")
+			p.See("with the PIN of ann")
+			if g := newest(); g.Code || g.CodeOf.Name != "ann" || len(g.Actions) != 2 {
+				t.Errorf("got %+v", g)
+			}
+
+			// Without a code, by keyboard alone.
+			p.Open("/integrations/home")
+			p.Click("Add a grant…")
+			for _, step := range []struct{ name, key string }{{"select Where", ""}, {"input unlock a door", "Space"},
+				{"input lock a door", ""}, {"input switch a lamp on and off", ""}, {"input dim a lamp", ""},
+				{"input none: for a lamp, and to lock a door", "ArrowUp"}} {
+				p.Press("Tab")
+				if got := p.Focused(); !strings.HasPrefix(got, step.name) {
+					t.Fatalf("the focus is on %q, want %q", got, step.name)
+				}
+				if step.key != "" {
+					p.Press(step.key)
+				}
+			}
+			if got := p.Focused(); got != "input none, even to unlock a door: whoever has the broker can open it" {
+				t.Fatalf("the focus is on %q, want the last choice", got)
+			}
+			if !opts.NoScript {
+				for _, v := range p.Axe() {
+					t.Errorf("the form: %+v", v)
+				}
+			}
+			add("Saved.")
+			p.See("without a code")
+			if g := newest(); g.Code || g.CodeOf.ID != "" || len(g.Actions) != 1 {
+				t.Errorf("got %+v", g)
+			}
+
+			// A lamp needs none. With one, Home Assistant cannot switch it, and that is said.
+			p.Open("/integrations/home")
+			p.Click("Add a grant…")
+			p.Select("Where", "group inside")
+			p.Click("switch a lamp on and off")
+			p.Click("a code of this grant")
+			p.Fill("Code, 6 to 12 digits", "271828")
+			p.Fill("The same code again", "271828")
+			add("Saved. Home Assistant sends no code for a lamp, so with this grant it cannot switch hall")
+			if g := newest(); g.TargetGroup.Name != "inside" || len(g.Actions) != 2 {
+				t.Errorf("got %+v", g)
+			}
+		})
 	}
 }
 

@@ -1,8 +1,10 @@
 package page
 
 import (
+	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -47,6 +49,11 @@ func (in *View) Old(form, name string) string {
 		return ""
 	}
 	return in.Typed.Get(name)
+}
+
+// Chose tells whether that value was chosen in a form that failed, as Old does.
+func (in *View) Chose(form, name string, value any) bool {
+	return in.Old(form, "form") != "" && slices.Contains(in.Typed[name], fmt.Sprint(value))
 }
 
 // When writes a time by the site's wall clock.

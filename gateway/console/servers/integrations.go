@@ -14,21 +14,6 @@ func makeIntegrations(v Visit) (any, error) {
 	return all, err
 }
 
-// integrationView is the page of an integration.
-type integrationView struct {
-	page.Integration
-	Grants []api.Grant
-}
-
-func makeIntegration(v Visit) (any, error) {
-	r, err := call(v, api.GetIntegration, v.readRef("integration"))
-	if err != nil {
-		return nil, err
-	}
-	grants, err := call(v, api.ListGrants, api.GrantFilter{Integration: string(r.ID)})
-	return integrationView{page.Integration{Integration: r}, grants.Items}, err
-}
-
 func changeIntegration(v Visit) (to, text string, err error) {
 	paused, ok := v.readPause()
 	if !ok {

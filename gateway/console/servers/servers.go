@@ -5,8 +5,10 @@ package servers
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
@@ -18,6 +20,10 @@ type Visit struct {
 	Send    client.Send // to the admin API, on behalf of the visitor
 	// Path returns the part of the address with a name, and Field what a field of the form holds.
 	Path, Field func(name string) string
+	// Values returns what all fields of that name hold, and Time a date and a time in the site's
+	// zone, nil if there is none.
+	Values func(name string) []string
+	Time   func(name string) (*time.Time, error)
 }
 
 // Page is a page.
@@ -56,6 +62,7 @@ var Forms = []Form{
 	{"POST /sinks/{sink}/dead/{seq}/retry", api.RetryDeadLetter.ID, sinkPage, retryDeadLetter},
 	{"POST /integrations/{integration}", api.ChangeIntegration.ID, integrationPage, changeIntegration},
 	{"POST /integrations/{integration}/test", api.TestIntegration.ID, integrationPage, testIntegration},
+	{"POST /integrations/{integration}/grants", api.AddGrant.ID, integrationPage, addGrant},
 	{"POST /integrations/{integration}/remove", api.RemoveIntegration.ID, integrationPage, removeIntegration},
 }
 
@@ -70,6 +77,11 @@ func (v Visit) readRef(name string) api.ByRef { return api.At(v.Path(name)) }
 // addressOf returns the address of the page of the record that the address names.
 func (v Visit) addressOf(name string) string {
 	return "/" + name + "s/" + strings.ReplaceAll(url.PathEscape(v.Path(name)), ".", "%2E")
+}
+
+// refuse makes a refusal by the website itself.
+func refuse(status int, detail string) *client.Problem {
+	return &client.Problem{Status: status, Title: http.StatusText(status), Detail: detail}
 }
 
 // readPause tells whether the form asks to pause something; ok is false if it asks for nothing.

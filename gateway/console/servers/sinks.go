@@ -6,13 +6,11 @@ import (
 	"strconv"
 
 	"latchkey/gateway/admin/api"
-	"latchkey/gateway/admin/client"
 	"latchkey/gateway/console/page"
 )
 
 // errNothing is the answer to a form that asks for nothing.
-var errNothing = &client.Problem{Status: http.StatusBadRequest, Title: http.StatusText(http.StatusBadRequest),
-	Detail: "Nothing to do."}
+var errNothing = refuse(http.StatusBadRequest, "Nothing to do.")
 
 func makeSinks(v Visit) (any, error) {
 	got, err := call(v, api.ListSinks, api.ListQuery{})
@@ -80,8 +78,7 @@ func removeSink(v Visit) (to, text string, err error) {
 func retryDeadLetter(v Visit) (to, text string, err error) {
 	seq, err := strconv.ParseUint(v.Path("seq"), 10, 64)
 	if err != nil || seq == 0 {
-		return "", "", &client.Problem{Status: http.StatusNotFound, Title: http.StatusText(http.StatusNotFound),
-			Detail: "There is no such dead letter."}
+		return "", "", refuse(http.StatusNotFound, "There is no such dead letter.")
 	}
 	_, err = call(v, api.RetryDeadLetter, api.DeadRef{ByRef: v.readRef("sink"), Seq: seq})
 	return v.addressOf("sink"), fmt.Sprintf("The server has taken event %d.", seq), err

@@ -295,9 +295,9 @@ func (p *Page) Value(label string) string {
 	return v
 }
 
-// Focused returns the tag and the text of the element with the focus, like "button Save".
+// Focused returns the tag and the label or text of the element with the focus, like "button Save".
 func (p *Page) Focused() string {
 	p.t.Helper()
 	return evaluate[string](p, "say what has the focus",
-		`(e => (e.localName + ' ' + (e.innerText ?? '').trim()).trim())(document.activeElement)`)
+		`(e => (e.localName + ' ' + (e.labels?.[0]?.innerText ?? e.innerText ?? '').trim()).trim())(document.activeElement)`)
 }
