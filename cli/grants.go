@@ -60,7 +60,7 @@ func listGrants(x *call) error {
 		columns += " FOR"
 	}
 	return list(x, api.ListGrants, which, columns, func(g api.Grant) []string {
-		row := []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"),
+		row := []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all") + grantCode(g),
 			cmp.Or(g.Schedule.Name, "always"),
 			inZone(g.From, zone), inZone(g.Until, zone), string(g.ID)}
 		if which.Target != "" {
@@ -124,15 +124,21 @@ func addGrant(x *call) (err error) {
 	})
 }
 
+// grantCode says which code an integration must send.
+func grantCode(g api.Grant) string {
+	switch {
+	case g.Code:
+		return " with a code"
+	case g.CodeOf.ID != "":
+		return " with the PIN of " + g.CodeOf.Name
+	}
+	return ""
+}
+
 // grantWhen says when a grant is valid.
 func grantWhen(g api.Grant, zone *time.Location) string {
 	when := g.Schedule.Name
-	switch {
-	case g.Code:
-		when += " with a code"
-	case g.CodeOf.ID != "":
-		when += " with the PIN of " + g.CodeOf.Name
-	}
+	when += grantCode(g)
 	if !g.From.IsZero() {
 		when += " from " + inZone(g.From, zone)
 	}

@@ -20,7 +20,7 @@ func NewEndpoint(in api.Endpoint) (endpoint.Endpoint, error) {
 	e := endpoint.Endpoint{URL: in.URL, User: in.User, Password: keys.Hide(in.Password), CA: in.CA, Cert: in.Cert,
 		Key: keys.Hide(in.Key), Private: in.Private}
 	if err := e.CheckHost(); err != nil {
-		return e, fmt.Errorf("%w: %w", access.ErrInvalid, err)
+		return e, fmt.Errorf("url: %w: %w", access.ErrInvalid, err)
 	}
 	return e, nil
 }
@@ -35,7 +35,7 @@ func NewSecret(p sinks.Protocol, text string) (secret keys.Hidden, made string, 
 		return secret, secret.Reveal(), nil
 	}
 	if err := webhook.CheckSecret(text); err != nil {
-		return secret, "", fmt.Errorf("%w: %w", access.ErrInvalid, err)
+		return secret, "", fmt.Errorf("secret: %w: %w", access.ErrInvalid, err)
 	}
 	return keys.Hide(text), "", nil
 }
