@@ -181,12 +181,14 @@ func (s *Sender) connect(ctx context.Context) error {
 	}
 	s.drop()
 	l := &link{}
+	stop := func() bool { return true }
 	open := dialer(func() (net.Conn, error) {
 		w, err := openWire(ctx, s.endpoint)
 		if err != nil {
 			return nil, err
 		}
 		l.wire = w
+		stop = context.AfterFunc(ctx, func() { w.Close() }) // the library knows no context
 		return w, nil
 	})
 	options := []nats.Option{nats.Name("latchkey"), nats.SetCustomDialer(open), nats.NoReconnect(),
@@ -204,7 +206,14 @@ func (s *Sender) connect(ctx context.Context) error {
 	if err != nil {
 		return judgeConnection(err)
 	}
-	if l.conn, err = nats.Connect(s.endpoint.URL, append(options, proof...)...); err != nil {
+	l.conn, err = nats.Connect(s.endpoint.URL, append(options, proof...)...)
+	if !stop() {
+		if err == nil {
+			l.conn.Close()
+		}
+		return ctx.Err()
+	}
+	if err != nil {
 		if l.wire != nil && l.wire.watched != nil && dial.IsCertificate(l.wire.watched.FirstError()) {
 			err = l.wire.watched.FirstError()
 		}

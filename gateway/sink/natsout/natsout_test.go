@@ -438,6 +438,31 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	}
 	proxy.Thaw()
 	sinktest.Deliver(t, s, sinktest.Make(4, 6))
+
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	greets := newSender(t, endpoint.Endpoint{URL: "nats://" + silent.Addr().String(), Private: true}, "")
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		if c, err := silent.Accept(); err == nil {
+			c.Write([]byte(greeting[:strings.Index(greeting, "\n")+1]))
+			c.Read(make([]byte, 1000)) // CONNECT, which it does not answer
+			cancel()
+			c.Read(make([]byte, 1000))
+			c.Close()
+		}
+	}()
+	taken, err := greets.Send(ctx, sinktest.Make(1, 1))
+	if taken != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("a server that only greets: got %d, %v, want the end of the context", taken, err)
+	}
+	<-heard
 }
 
 func TestAPlaceIsTheBeginningOfASubject(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -143,16 +144,22 @@ func (s *Sender) post(ctx context.Context, id, contentType string, body []byte) 
 }
 
 // explainFailure returns the error of a request without an answer. It leaves out the URL, which may
-// have a secret in it.
+// have a secret in it, and what the server sent, which may be our password.
 func explainFailure(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	if dial.IsCertificate(err) {
+	var network net.Error
+	switch {
+	case dial.IsCertificate(err):
 		return sender.Halted("certificate: %v", err)
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, context.Canceled), errors.Is(err, http.ErrSchemeMismatch),
+		strings.HasPrefix(err.Error(), "tls: "):
+		return fmt.Errorf("no answer: %w", err)
 	}
-	return fmt.Errorf("no answer: %w", err)
+	return errors.New("no answer: what the server sends is not HTTP, or is too long")
 }
 
 // judge returns what an answer means for what was sent. The text is ours: a server could send back

@@ -319,6 +319,13 @@ func TestErrorsTellNothing(t *testing.T) {
 		_, err := newTestSender(t, s, time.Minute).Send(t.Context(), messages(1))
 		check(fmt.Sprint(code), err)
 	}
+	for _, text := range []string{canary, "HTTP/1.1 " + canary + " x\r\n\r\n", "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n"} {
+		s := answerRaw(t, func(_ context.Context, c net.Conn) { _, _ = io.WriteString(c, text) })
+		_, err := newTestSender(t, s, time.Minute).Send(t.Context(), messages(1))
+		check(text, err)
+	}
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	s := sinkTo(closed)
