@@ -35,7 +35,7 @@ func (a *server) addIntegrationRoutes() {
 					return r, fmt.Errorf("there are %d integrations: %w: remove one first", maxIntegrations,
 						access.ErrConflict)
 				}
-				return r, servers.CheckBase(p, r)
+				return r, servers.CheckTopics(p, r)
 			}, a.viewIntegration)
 		})
 	handle(a, api.GetIntegration,
@@ -53,7 +53,7 @@ func (a *server) addIntegrationRoutes() {
 					r.Endpoint, err = servers.NewEndpoint(*in.Body.Endpoint)
 				}
 				if err == nil {
-					err = servers.CheckBase(p, r)
+					err = servers.CheckTopics(p, r)
 				}
 				return r, err
 			}, a.viewIntegration)

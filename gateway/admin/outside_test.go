@@ -112,9 +112,12 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 	if home.Base != "latchkey" || home.Prefix != "homeassistant" || home.Grants != 0 {
 		t.Errorf("got %+v", home)
 	}
-	if status, text := s.do("POST", "/v1/integrations", `{"name":"twin","protocol":"mqtt",
-		"endpoint":{"url":"mqtts://broker.example:8883"}}`); status != 409 || !strings.Contains(text, "another base") {
-		t.Errorf("the same topics: got %d %s, want 409", status, text)
+	for _, topics := range []string{``, `,"base":"house"`, `,"prefix":"ha"`} {
+		if status, text := s.do("POST", "/v1/integrations", `{"name":"twin","protocol":"mqtt",
+			"endpoint":{"url":"mqtts://broker.example:8883"}`+topics+`}`); status != 409 ||
+			!strings.Contains(text, "another base and another prefix") {
+			t.Errorf("topics of another integration at the same broker, %s: got %d %s, want 409", topics, status, text)
+		}
 	}
 	for call, body := range map[string]string{
 		"POST /v1/integrations":       `{"name":"twin","protocol":"mqtt","endpoint":{"url":"mqtt://127.0.0.1"}}`,
@@ -125,6 +128,8 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 			t.Errorf("%s with a private address: got %d %s, want 422 and a hint at --private", call, status, text)
 		}
 	}
+	s.must("POST", "/v1/integrations", `{"name":"twin","protocol":"mqtt","base":"house","prefix":"ha",
+		"endpoint":{"url":"mqtts://broker.example:8883"}}`, nil)
 	s.must("POST", "/v1/persons", `{"name":"carol"}`, nil)
 	for body, want := range map[string]string{
 		`{"integration":"home","target":"front-door"}`:                                                       "unlock, lock or both",

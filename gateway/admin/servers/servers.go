@@ -40,13 +40,19 @@ func NewSecret(p sinks.Protocol, text string) (secret keys.Hidden, made string, 
 	return keys.Hide(text), "", nil
 }
 
-// CheckBase refuses a second integration with the same topics at the same broker: each would write
-// over the other's.
-func CheckBase(p *access.Policy, r access.Integration) error {
+// CheckTopics refuses a second integration that shares topics with another at the same broker: each
+// would write over the other's, and empty them when it is removed.
+func CheckTopics(p *access.Policy, r access.Integration) error {
 	for _, other := range p.Integrations {
-		if other.ID != r.ID && other.Base == r.Base && other.Endpoint.HostPort() == r.Endpoint.HostPort() {
-			return fmt.Errorf("integration %s uses the topics %s/… of that broker: %w: choose another base",
-				other.Name, r.Base, access.ErrConflict)
+		if other.ID == r.ID || other.Endpoint.HostPort() != r.Endpoint.HostPort() {
+			continue
+		}
+		for what, same := range map[string]bool{"base " + r.Base: other.Base == r.Base,
+			"prefix " + r.Prefix: other.Prefix == r.Prefix} {
+			if same {
+				return fmt.Errorf("integration %s uses the %s at that broker: %w: choose another base "+
+					"and another prefix", other.Name, what, access.ErrConflict)
+			}
 		}
 	}
 	return nil
