@@ -258,10 +258,11 @@ func (s *Sender) drop() {
 	if s.link == nil {
 		return
 	}
-	cut := time.AfterFunc(closeWithin, func() { s.link.wire.Close() })
-	s.link.conn.Close()
-	cut.Stop()
+	l := s.link
 	s.link = nil
+	cut := time.AfterFunc(closeWithin, func() { l.wire.Close() })
+	l.conn.Close()
+	cut.Stop()
 }
 
 // Close implements [sender.Sender].
