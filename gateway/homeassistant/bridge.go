@@ -27,6 +27,7 @@ const (
 	birthDelay  = 5 * time.Second // at most, after Home Assistant has started
 	staleWait   = 5 * time.Second // for announcements that the broker has kept
 	leaveWithin = 5 * time.Second // to empty what the broker keeps, when the integration is removed
+	refusedFor  = time.Minute     // until what the broker has refused is sent again
 
 	maxTold  = 64 // activities that wait to be sent
 	maxTasks = 16 // commands that are under way
@@ -67,7 +68,9 @@ type bridge struct {
 	stale   map[access.ID]bool // guarded by mu; announced, but no longer targets
 	trouble string             // guarded by mu
 
-	announced struct { // for serve alone
+	// For serve alone.
+	refusal   string // what the broker has refused since the last look; empty: nothing
+	announced struct {
 		policy *access.Policy
 		of     map[access.ID][]byte
 	}
@@ -102,6 +105,7 @@ func (b *bridge) run(after <-chan struct{}) {
 	select {
 	case <-after:
 	case <-b.ctx.Done():
+		<-after // who waits for this one must not start while the one before is connected
 		return
 	}
 	b.restoreWrongCodes()
@@ -159,9 +163,7 @@ func (b *bridge) take(m mqtt.Message) {
 			b.wakeUp()
 		}
 	case m.Topic == b.topics.birth() && string(m.Payload) == online:
-		b.mu.Lock()
-		b.again = time.Now().Add(rand.N(birthDelay)) // not at once with all others
-		b.mu.Unlock()
+		b.sendAgain(rand.N(birthDelay)) // not at once with all others
 	}
 }
 
@@ -177,14 +179,19 @@ func (b *bridge) serve(ctx context.Context, c *mqtt.Conn) {
 	sent := map[string]string{}
 	for {
 		now := time.Now()
-		if b.mustSendAgain(now) {
+		again := b.mustSendAgain(now)
+		if again {
 			for topic := range sent {
 				sent[topic] = "\x00" // is sent again, or emptied if it is no longer wanted
 			}
 		}
 		want, soon := b.desire(now)
+		b.refusal = ""
 		if !b.keep(ctx, c, sent, want) {
 			return
+		}
+		if again && b.refusal == "" {
+			b.setTrouble("") // the broker takes all of it now
 		}
 		pause := lookAgain
 		if soon {
@@ -216,6 +223,16 @@ func (b *bridge) findStale(ctx context.Context, c *mqtt.Conn) {
 	case <-time.After(staleWait):
 		_ = c.Unsubscribe(ctx, b.topics.configs()) // if that fails, the connection has ended
 	case <-ctx.Done():
+	}
+}
+
+// sendAgain plans to send everything again, unless that is planned for an earlier time.
+func (b *bridge) sendAgain(after time.Duration) {
+	at := time.Now().Add(after)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.again.IsZero() || at.Before(b.again) {
+		b.again = at
 	}
 }
 

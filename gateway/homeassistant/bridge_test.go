@@ -1,10 +1,14 @@
 package homeassistant
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"testing"
+	"testing/synctest"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/endpoint"
 	"latchkey/gateway/mqtt"
 )
 
@@ -23,4 +27,30 @@ func TestMadeUpAnnouncementsAreBounded(t *testing.T) {
 	if len(b.stale) != 0 {
 		t.Errorf("%d are left", len(b.stale))
 	}
+}
+
+// A bridge that is replaced before it has begun does not let the next one begin while the one before
+// is connected: the broker would end one of two connections with the same client id, again and again.
+func TestBridgesAreConnectedOneAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := access.New()
+		b, err := newBridge(context.Background(), Config{Site: testSite, Log: slog.New(slog.DiscardHandler),
+			Policy: func() *access.Policy { return p }}, access.Integration{Base: "latchkey",
+			Prefix: "homeassistant", Endpoint: endpoint.Endpoint{URL: "mqtt://127.0.0.1:1"}}, &jams{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := make(chan struct{})
+		go b.run(before)
+		synctest.Wait()
+		b.retire()
+		synctest.Wait()
+		select {
+		case <-b.done:
+			t.Error("it is over while the one before is connected")
+		default:
+		}
+		close(before)
+		<-b.done
+	})
 }

@@ -159,7 +159,11 @@ func (e *Engine) follow(ctx context.Context) {
 			b.retire()
 			delete(e.bridges, id)
 		} else if mark(now) != mark(b.integration) {
-			b.retire()
+			if sharesTopics(now, b.integration) {
+				b.end() // the next one goes on with what the broker keeps
+			} else {
+				b.retire()
+			}
 			e.start(ctx, now, b.done)
 		} else {
 			b.notePause(now.Paused != "")
@@ -190,6 +194,13 @@ func (e *Engine) start(ctx context.Context, r access.Integration, after <-chan s
 // mark is a text that differs between integrations that need another connection.
 func mark(r access.Integration) string {
 	return fmt.Sprintf("%s %q %q", r.Endpoint.Mark(), r.Base, r.Prefix)
+}
+
+// sharesTopics tells whether two integrations have the same topics at the same broker. If what the
+// broker keeps there were emptied, Home Assistant would drop the devices, and what people have
+// set up for them.
+func sharesTopics(a, b access.Integration) bool {
+	return a.Endpoint.HostPort() == b.Endpoint.HostPort() && a.Base == b.Base && a.Prefix == b.Prefix
 }
 
 // Status is what people are shown about an integration.

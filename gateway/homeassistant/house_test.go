@@ -131,6 +131,7 @@ type site struct {
 	operated int           // guarded by mu; attempts
 	slow     time.Duration // guarded by mu; how long a check of a code takes
 	pulse    time.Duration // guarded by mu; of a door
+	stuck    bool          // guarded by mu; an integration cannot be paused
 }
 
 // rightCode fits every grant that asks for a code.
@@ -286,6 +287,10 @@ func (s *site) checkCode(ctx context.Context, hash keys.Hidden, code string) (bo
 }
 
 func (s *site) pause(ctx context.Context, id access.ID, why string) error {
+	var stuck bool
+	if s.set(func() { stuck = s.stuck }); stuck {
+		return errors.New("no pause")
+	}
 	r := s.store.Snapshot().Integrations[id]
 	r.Paused = why
 	_, err := s.store.Apply(ctx, "gateway", access.Change{Put: r})

@@ -12,6 +12,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/endpoint/badnet"
+	"latchkey/gateway/endpoint/testca"
 	"latchkey/gateway/homeassistant/hatest"
 	"latchkey/gateway/mqtt/mosquitto"
 	"latchkey/keys"
@@ -116,6 +117,30 @@ func TestAnIntegrationIsMoved(t *testing.T) {
 	r.Name = "another-name"
 	s.put(r)
 	h.Await("a new name", func() bool { return s.engine.Status()[0].Name == "another-name" })
+}
+
+// Another password or certificate leaves what the broker keeps as it is: Home Assistant drops a
+// device whose announcement is emptied, with what people have set up for it.
+func TestAnotherPasswordEmptiesNothing(t *testing.T) {
+	s, h := begin(t)
+	seen := s.broker.Subscribe("homeassistant", "%t %p", "homeassistant/device/+/config",
+		"latchkey/"+string(s.store.SiteID())+"/status")
+	r := s.store.Snapshot().Integrations[s.home]
+	r.Endpoint.CA = testca.New(t).PEM
+	s.put(r)
+	for offline := false; ; {
+		switch said := seen.Next(); {
+		case strings.HasSuffix(said, "/status offline"):
+			offline = true
+		case strings.HasSuffix(said, "/status online") && offline:
+			if len(h.Announcements()) != 3 {
+				t.Errorf("got %d announcements, want 3", len(h.Announcements()))
+			}
+			return
+		case strings.HasSuffix(said, "/config "):
+			t.Fatalf("%s is emptied", said)
+		}
+	}
 }
 
 // Home Assistant gets everything again after its start, and after a start of the broker.
@@ -436,6 +461,60 @@ func TestTooManyWrongCodesADayPause(t *testing.T) {
 	}
 }
 
+// After a restart, wrong codes count as before it: a right one in between ends the row, and too many
+// pause the integration even if the gateway ended before it could do that.
+func TestWrongCodesCountAfterARestart(t *testing.T) {
+	s, h := begin(t)
+	var doors []access.ID
+	for i := range 3 {
+		door := access.NewID()
+		s.put(access.Target{ID: door, Name: fmt.Sprintf("side-door-%d", i), Kind: access.Door,
+			Pulse: 3 * time.Second, Created: time.Now()})
+		s.grant(door, codeHash, wire.Unlock)
+		doors = append(doors, door)
+	}
+	tried := 0
+	try := func(codes ...string) {
+		t.Helper()
+		for _, code := range codes {
+			decided, door := len(s.decisions()), doors[tried/10]
+			tried++
+			sent := h.Ask(door, "unlock", hatest.Code(code))
+			h.Await("it is decided", func() bool { return len(s.decisions()) > decided })
+			h.AwaitNewEcho(door, echoOf(sent))
+		}
+	}
+	restart := func() {
+		t.Helper()
+		old := map[access.ID]string{}
+		for _, door := range doors {
+			old[door] = h.Echo(door)
+		}
+		s.restart()
+		for _, door := range doors {
+			h.AwaitNewEcho(door, old[door])
+		}
+	}
+	const wrong = "000000"
+	try(wrong, wrong, rightCode, wrong)
+	restart()
+	if st := s.engine.Status()[0]; st.WrongCodes != 3 || st.Shut != 0 {
+		t.Errorf("got %+v: want the right code to have ended the row", st)
+	}
+	s.set(func() { s.stuck = true })
+	for range 8 {
+		try(rightCode, wrong, wrong)
+	}
+	try(rightCode, wrong)
+	paused := func() bool { return s.store.Snapshot().Integrations[s.home].Paused != "" }
+	if st := s.engine.Status()[0]; st.WrongCodes != 20 || paused() {
+		t.Fatalf("got %+v", st)
+	}
+	s.set(func() { s.stuck = false })
+	s.restart()
+	h.Await("it is paused", paused)
+}
+
 // Who has the broker sees all and may send all. Where a grant asks for a code, that is worth nothing
 // before the code was typed: what they see is used up, and the code they must know. The README says
 // what they can do.
@@ -499,6 +578,18 @@ func TestWhatTheBrokerRefusesIsShown(t *testing.T) {
 		st := s.engine.Status()
 		return len(st) == 1 && strings.Contains(st[0].Trouble, "not authorized")
 	})
+}
+
+// Rights that somebody gives us later are used without a new connection.
+func TestRightsThatComeLater(t *testing.T) {
+	s, h := begin(t)
+	s.broker.SetACL(strings.Replace(hatest.ACL(s.store.SiteID()), "topic readwrite latchkey", "topic read latchkey", 1))
+	s.broker.Reload()
+	trouble := func() bool { return s.engine.Status()[0].Trouble != "" }
+	h.Await("a refusal", func() bool { h.Start(); return trouble() })
+	s.broker.SetACL(hatest.ACL(s.store.SiteID()))
+	s.broker.Reload()
+	h.Await("no refusal", func() bool { return !trouble() })
 }
 
 // A flood of refused commands makes one event, which counts.

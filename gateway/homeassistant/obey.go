@@ -70,7 +70,8 @@ func (b *bridge) takeCommand(target access.ID, m mqtt.Message) {
 }
 
 // checkCommand reads a command and tells why it is refused, if it is. The order of the checks is
-// part of the design: what costs least comes first, and a message that fails uses nothing up.
+// part of the design: what costs least comes first, and a message without the present echo uses
+// nothing up.
 func (b *bridge) checkCommand(target access.ID, m mqtt.Message) (command, refusal) {
 	if m.Retained {
 		return command{}, refusedRetained
@@ -162,12 +163,13 @@ func (b *bridge) checkCode(ctx context.Context, hash keys.Hidden, code string,
 // pause pauses the integration after too many wrong codes.
 func (b *bridge) pause(ctx context.Context) {
 	why := fmt.Sprintf("%d wrong codes within a day", wrongMost)
+	if err := b.cfg.Pause(ctx, b.integration.ID, why); err != nil {
+		b.log.Error("integration not paused", "err", err)
+		return // the next wrong code tries again
+	}
 	b.log.Error("integration paused", "why", why)
 	b.cfg.Feed.Note(audit.Event{Kind: audit.EventIntegration, Actor: b.name(), Reason: audit.ReasonPaused,
 		Detail: "paused: " + why})
-	if err := b.cfg.Pause(ctx, b.integration.ID, why); err != nil {
-		b.log.Error("integration not paused", "err", err)
-	}
 }
 
 // notePause takes whether the integration is paused. The count of wrong codes begins anew when
@@ -209,9 +211,11 @@ const (
 	countPage = 512
 )
 
-// restoreWrongCodes counts the wrong codes of the last day from the events. Otherwise somebody who
-// can switch the gateway off and on could try codes without end.
+// restoreWrongCodes counts the wrong codes of the last day from the events, and pauses the
+// integration if there were too many and it ended before it did. Otherwise somebody who can switch
+// the gateway off and on could try codes without end.
 func (b *bridge) restoreWrongCodes() {
+	tooMany := false
 	head, _ := b.cfg.Events.Head()
 	since, first := time.Now().Add(-wrongSpan), uint64(1)
 	if since.Before(b.integration.Created) {
@@ -232,16 +236,14 @@ func (b *bridge) restoreWrongCodes() {
 		from = page[len(page)-1].Seq + 1
 		b.mu.Lock()
 		for _, ev := range page {
-			switch {
-			case ev.At.Before(since) || !b.isOurs(ev):
-			case ev.Kind == audit.EventIntegration && ev.Reason == audit.ReasonPaused:
-				b.wrong = wrongCodes{}
-			case ev.Kind == audit.EventDecision && ev.Source == access.ByIntegration &&
-				ev.Reason == access.ReasonWrongCode:
-				b.wrong.note(false, ev.At)
+			if b.isOurs(ev) && !ev.At.Before(since) {
+				tooMany = b.restoreWrongCode(ev)
 			}
 		}
 		b.mu.Unlock()
+	}
+	if tooMany && b.cfg.Policy().Integrations[b.integration.ID].Paused == "" {
+		b.pause(b.ctx)
 	}
 }
 
@@ -255,13 +257,29 @@ func (b *bridge) isOurs(ev audit.Event) bool {
 	return ev.Actor == b.name()
 }
 
+// restoreWrongCode counts a code by its event, and tells whether there are too many wrong ones. The
+// caller holds mu.
+func (b *bridge) restoreWrongCode(ev audit.Event) (tooMany bool) {
+	switch byUs := ev.Kind == audit.EventDecision && ev.Source == access.ByIntegration; {
+	case ev.Kind == audit.EventIntegration && ev.Reason == audit.ReasonPaused:
+		b.wrong = wrongCodes{}
+	case byUs && ev.Reason == access.ReasonWrongCode:
+		b.wrong.note(false, ev.At)
+	case byUs && ev.Granted && asksForCode(b.cfg.Policy().Grants[access.ID(ev.Rule)]):
+		b.wrong.note(true, ev.At)
+	}
+	return len(b.wrong.times) >= wrongMost
+}
+
+// asksForCode tells whether a grant asks for a code. nil is no grant.
+func asksForCode(g *access.Grant) bool { return g != nil && (!g.Code.IsZero() || g.CodeOf != "") }
+
 // asksCode tells whether a grant that lets an integration unlock or lock a target asks for a code.
 // Home Assistant asks for it before both, or before none.
 func asksCode(p *access.Policy, integration, target access.ID) bool {
 	for _, g := range p.Grants {
 		if g.SubjectKind != access.SubjectIntegration || g.Subject != integration ||
-			g.Effect != access.Allow ||
-			g.Code.IsZero() && g.CodeOf == "" || !g.Covers(wire.Unlock) && !g.Covers(wire.Lock) {
+			g.Effect != access.Allow || !asksForCode(g) || !g.Covers(wire.Unlock) && !g.Covers(wire.Lock) {
 			continue
 		}
 		if g.Target == target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members,

@@ -60,14 +60,19 @@ func (b *bridge) send(ctx context.Context, c *mqtt.Conn, r retained, keep bool) 
 	return s
 }
 
-// judge shows what the broker refuses. It returns false if the connection has ended.
+// judge shows what the broker refuses, and has it sent again later: somebody may have changed the
+// rights there. It returns false if the connection has ended.
 func (b *bridge) judge(err error) bool {
 	var refusal *mqtt.Refusal
 	switch {
 	case err == nil:
 		return true
 	case errors.As(err, &refusal):
-		b.setTrouble(err.Error())
+		if b.refusal == "" {
+			b.refusal = err.Error()
+			b.setTrouble(b.refusal)
+			b.sendAgain(refusedFor)
+		}
 		return true
 	}
 	return false
@@ -76,7 +81,7 @@ func (b *bridge) judge(err error) bool {
 func (b *bridge) setTrouble(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if what != "" && what != b.trouble {
+	if what != "" && b.trouble == "" {
 		b.log.Warn("broker refuses", "err", what)
 	}
 	b.trouble = what

@@ -21,8 +21,7 @@ type wrongCodes struct {
 // wait returns how long no code is checked; 0 means that one may be checked now.
 func (w *wrongCodes) wait(now time.Time) time.Duration { return max(0, w.until.Sub(now)) }
 
-// note counts a code that was checked. It tells whether the integration must be paused; counting
-// then begins anew, for when somebody resumes it.
+// note counts a code that was checked. It tells whether the integration must be paused.
 func (w *wrongCodes) note(fits bool, now time.Time) (pause bool) {
 	if fits {
 		w.inRow = 0
@@ -40,11 +39,7 @@ func (w *wrongCodes) note(fits bool, now time.Time) (pause bool) {
 	for now.Sub(w.times[0]) > wrongSpan {
 		w.times = w.times[1:]
 	}
-	if len(w.times) < wrongMost {
-		return false
-	}
-	*w = wrongCodes{}
-	return true
+	return len(w.times) >= wrongMost
 }
 
 // today returns how many wrong codes there were within wrongSpan.

@@ -124,8 +124,15 @@ func (b *Broker) touch(name string) string {
 	return b.path(name)
 }
 
-// SetACL sets the rights. A running broker has them after its next start.
+// SetACL sets the rights. A running broker has them after [Broker.Reload] or its next start.
 func (b *Broker) SetACL(acl string) { b.t.Helper(); b.write("acl", acl) }
+
+// Reload makes the running broker read its rights again. Connections stay.
+func (b *Broker) Reload() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.process.Process.Signal(syscall.SIGHUP)
+}
 
 // Restart stops the broker, if it runs, and starts it on the same port. What was retained is gone.
 func (b *Broker) Restart() {
