@@ -24,6 +24,11 @@ const (
 	lookAgain     = time.Second
 	lookAgainSoon = 250 * time.Millisecond
 
+	// restShare is how often as long as a look took we rest behind it, up to mostRest: a house with many
+	// doors, where something happens all the time, takes a fifth of a processor and not all of it.
+	restShare = 4
+	mostRest  = 50 * time.Millisecond
+
 	birthDelay  = 5 * time.Second // at most, after Home Assistant has started
 	staleWait   = 5 * time.Second // for announcements that the broker has kept
 	leaveWithin = 5 * time.Second // to empty what the broker keeps, when the integration is removed
@@ -186,6 +191,7 @@ func (b *bridge) serve(ctx context.Context, c *mqtt.Conn) {
 			}
 		}
 		want, soon := b.desire(now)
+		rest := min(restShare*time.Since(now), mostRest)
 		b.refusal = ""
 		if !b.keep(ctx, c, sent, want) {
 			return
@@ -197,17 +203,37 @@ func (b *bridge) serve(ctx context.Context, c *mqtt.Conn) {
 		if soon {
 			pause = lookAgainSoon
 		}
+		if !b.wait(ctx, c, rest, pause) {
+			break
+		}
+	}
+	select {
+	case <-b.leave:
+		b.keep(ctx, c, sent, nil)
+		b.end()
+	default:
+	}
+}
+
+// wait sends activities until it is time for the next look: at most for pause, and for rest even if
+// something has changed. It returns false if there is none.
+func (b *bridge) wait(ctx context.Context, c *mqtt.Conn, rest, pause time.Duration) bool {
+	var changed chan struct{} // nil while we rest
+	rested, due := time.After(rest), time.After(pause)
+	for {
 		select {
 		case act := <-b.told:
 			b.send(ctx, c, retained{b.topics.of(act.target, leafEvent), encode(act.activity)}, false)
-		case <-b.wake:
-		case <-time.After(pause):
+		case <-rested:
+			changed = b.wake
+		case <-changed:
+			return true
+		case <-due:
+			return true
 		case <-b.leave:
-			b.keep(ctx, c, sent, nil)
-			b.end()
-			return
+			return false
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/endpoint"
@@ -52,5 +53,26 @@ func TestBridgesAreConnectedOneAfterAnother(t *testing.T) {
 		}
 		close(before)
 		<-b.done
+	})
+}
+
+// However much changes, a look is followed by a rest; activities do not wait for that.
+func TestChangesWaitForTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bridge{wake: make(chan struct{}, 1), leave: make(chan struct{})}
+		for _, c := range []struct{ changed, want time.Duration }{{0, 20 * time.Millisecond},
+			{300 * time.Millisecond, 300 * time.Millisecond}, {2 * time.Second, time.Second}} {
+			begun := time.Now()
+			timer := time.AfterFunc(c.changed, b.wakeUp)
+			more := b.wait(t.Context(), nil, 20*time.Millisecond, time.Second)
+			if got := time.Since(begun); !more || got != c.want {
+				t.Errorf("a change after %v: looked after %v, want %v", c.changed, got, c.want)
+			}
+			timer.Stop()
+		}
+		close(b.leave)
+		if b.wait(t.Context(), nil, 0, time.Hour) {
+			t.Error("it goes on although the integration is removed")
+		}
 	})
 }
