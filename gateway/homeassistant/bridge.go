@@ -103,14 +103,14 @@ func newBridge(ctx context.Context, cfg Config, r access.Integration, j *jams) (
 	return b, err
 }
 
-// run keeps the connection until end is called or the context of newBridge ends.
+// run keeps the connection until end is called or the context of newBridge ends. It begins when the
+// bridge before it is over.
 func (b *bridge) run(after <-chan struct{}) {
 	defer close(b.done)
 	defer b.end()
-	select {
-	case <-after:
-	case <-b.ctx.Done():
-		<-after // who waits for this one must not start while the one before is connected
+	// Even if this one is to end: who waits for it must not start while the one before is connected.
+	<-after
+	if b.ctx.Err() != nil {
 		return
 	}
 	b.restoreWrongCodes()
