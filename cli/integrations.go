@@ -42,6 +42,10 @@ func integrationCommands() []spec {
 				})
 			},
 		},
+		setEndpoint("broker", func(x *call, e api.Endpoint) error {
+			return ask(x, api.ChangeIntegration, api.AtWith(x.arg(0), api.IntegrationChange{Endpoint: &e}),
+				func(r api.Integration) string { return r.Name + " is reached at " + r.URL })
+		}),
 		pauseIntegration("pause", "let it do nothing until somebody resumes it", true),
 		pauseIntegration("resume", "let it do again what it was granted", false),
 		removal("NAME", "remove an integration with its grants", api.RemoveIntegration),

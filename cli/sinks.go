@@ -50,6 +50,10 @@ func sinkCommands() []spec {
 				})
 			},
 		},
+		setEndpoint("server", func(x *call, e api.Endpoint) error {
+			return ask(x, api.ChangeSink, api.AtWith(x.arg(0), api.SinkChange{Endpoint: &e}),
+				func(r api.Sink) string { return r.Name + " is reached at " + r.URL })
+		}),
 		pauseSink("pause", "send nothing until somebody resumes it", true),
 		pauseSink("resume", "go on where it stopped", false),
 		{
@@ -90,6 +94,19 @@ func sinkCommands() []spec {
 		},
 		removal("NAME", "remove a sink with its place in the events and its dead letters", api.RemoveSink),
 	}
+}
+
+// setEndpoint returns the command that changes how somebody else's server is reached.
+func setEndpoint(what string, change func(*call, api.Endpoint) error) spec {
+	return spec{name: "set", args: "NAME", need: []string{"url"}, flags: endpointFlags(),
+		usage: "say anew how the " + what + " is reached: all of it, with password and key; the rest stays",
+		run: func(x *call) error {
+			e, err := x.endpoint()
+			if err != nil {
+				return err
+			}
+			return change(x, e)
+		}}
 }
 
 // endpointFlags say how somebody else's server is reached.
