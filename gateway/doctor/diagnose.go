@@ -216,7 +216,7 @@ func (x *examination) reportPulse(d access.Device) {
 		x.find(codePulse, nameDevice(x.Policy, d.ID),
 			fmt.Sprintf("%s: its pulse is %v, but its lock %s holds only %v", t.Name, t.Pulse, d.Name,
 				limit),
-			fmt.Sprintf("latchkey target change %s --pulse %v", t.Name, limit))
+			fmt.Sprintf("make its pulse shorter: latchkey target change %s --pulse %v", t.Name, limit))
 	}
 }
 

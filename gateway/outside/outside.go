@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -189,34 +190,45 @@ func (o *Outside) Findings(ctx context.Context) (found []doctor.Finding) {
 		add(doctor.CodeSink, "restart the gateway if it goes on", "the sinks could not be examined")
 	}
 	for _, s := range all {
-		resume := "mend that, then: latchkey sink resume " + s.Name
 		switch {
 		case s.State == sink.Paused:
-			add(doctor.CodeSink, resume, "sink %s is paused: %s", s.Name, s.Why)
+			add(doctor.CodeSink, adviseResume(s.Why, "mend that", "sink", s.Name), "sink %s is paused: %s",
+				s.Name, s.Why)
 		case s.Age > lateAfter:
-			add(doctor.CodeSink, "latchkey sink test "+s.Name+" says what its server answers",
+			add(doctor.CodeSink, "see what its server answers: latchkey sink test "+s.Name,
 				"sink %s is %d events behind, the first from %v ago: %s", s.Name, s.Lag, s.Age.Round(time.Minute),
 				cmp.Or(s.LastError, "its server is slow"))
 		}
 		if s.Dead > 0 {
-			add(doctor.CodeSink, "latchkey sink dead "+s.Name+" lists them",
-				"%d events were refused by the server of sink %s", s.Dead, s.Name)
+			add(doctor.CodeSink, "see them: latchkey sink dead "+s.Name,
+				"sink %s has dead letters, events that its server refused: %d", s.Name, s.Dead)
 		}
 	}
 	for _, s := range o.homes.Status() {
 		switch {
 		case s.Paused != "":
-			add(doctor.CodeIntegration, "find out who tried, then: latchkey integration resume "+s.Name,
+			add(doctor.CodeIntegration, adviseResume(s.Paused, "find out who tried", "integration", s.Name),
 				"integration %s is paused: %s", s.Name, s.Paused)
 		case s.Trouble != "":
 			add(doctor.CodeIntegration, "give latchkey the rights at the broker that the README lists",
 				"integration %s: %s", s.Name, s.Trouble)
 		case !s.Connection.Connected && !s.Connection.Since.IsZero():
-			add(doctor.CodeIntegration, "latchkey integration test "+s.Name+" tries again at once",
+			add(doctor.CodeIntegration, "try again at once: latchkey integration test "+s.Name,
 				"integration %s is not connected to %s: %s", s.Name, s.Connection.Server, text.MakePlain(s.Connection.Error))
 		}
 	}
 	return found
+}
+
+// adviseResume returns how to resume something that is paused, and what to do first if nobody paused
+// it.
+func adviseResume(why, first, kind, name string) string {
+	if strings.HasPrefix(why, "paused by ") {
+		first = "when it is to go on"
+	} else {
+		first += ", then"
+	}
+	return first + ": latchkey " + kind + " resume " + name
 }
 
 // Figures returns the figures of the sinks, for Prometheus.
