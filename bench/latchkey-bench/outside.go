@@ -196,7 +196,7 @@ func (b *bench) measureLag(system string, g *outsideGateway, s outsideServer, do
 		return err
 	}
 	began := time.Now()
-	verdicts, _ := d.taps(b.ctx, outsideRate, b.size(4000, 1000, 40))
+	verdicts, _ := d.taps(b.ctx, outsideRate, b.size(4000, 600, 40))
 	took := time.Since(began)
 	after, _ := g.store.Head()
 	lags := load.NewLatencies()
