@@ -109,6 +109,7 @@ var ladder = map[string]float64{
 	"gateway/endpoint/badnet":       11,
 	"gateway/endpoint/testca":       11,
 	"gateway/sink/sinktest":         11,
+	"gateway/sink/natstest":         11.5,
 	"gateway/mqtt/mosquitto":        11.5,
 	"gateway/homeassistant/hatest":  11.7,
 	"gateway/faultdisk":             11,
@@ -143,7 +144,7 @@ var alone = map[string][]string{
 	"github.com/pquerna/otp":           {"gateway/account", "gateway/admin_test", "gateway/console_test"},
 
 	"github.com/eclipse/paho.golang": {"gateway/mqtt"},
-	"github.com/nats-io":             {"gateway/sink/natsout"},
+	"github.com/nats-io":             {"gateway/sink/natsout", "gateway/sink/natstest", "gateway/e2e_test"},
 	"github.com/rabbitmq":            {"gateway/sink/amqp091", "gateway/sink/broker"},
 	"github.com/Azure":               {"gateway/sink/amqp10", "gateway/sink/broker"},
 	"github.com/mochi-mqtt":          {"cli/demo"},

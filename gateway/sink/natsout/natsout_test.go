@@ -21,6 +21,7 @@ import (
 	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/endpoint"
 	"latchkey/gateway/endpoint/badnet"
+	"latchkey/gateway/sink/natstest"
 	"latchkey/gateway/sink/sender"
 	"latchkey/gateway/sink/sinktest"
 	"latchkey/keys"
@@ -28,9 +29,7 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built != "" {
-			os.RemoveAll(built)
-		}
+		natstest.Remove()
 		os.Exit(code)
 	}))
 }
@@ -62,25 +61,25 @@ var events = jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"latchkey
 
 // feed sends n events through cuts, delays, silence and restarts of the server.
 func feed(t *testing.T, n int) {
-	server := startServer(t, true, rights)
-	admin := server.admin("admin")
-	stream := server.stream(admin, events)
-	proxy := badnet.Start(t, server.addr())
-	s := newSender(t, server.endpointAt(proxy.Addr(), "latchkey"), "")
+	server := natstest.Start(t, true, rights)
+	admin := server.Admin("admin")
+	stream := server.Stream(admin, events)
+	proxy := badnet.Start(t, server.Addr())
+	s := newSender(t, server.EndpointAt(proxy.Addr(), "latchkey"), "")
 	batches := n / 100
 	cutLater := func(after time.Duration) { time.AfterFunc(after, proxy.Cut) }
 	faults := map[int]func(){
 		batches / 10: proxy.Cut,
 		batches / 5:  func() { cutLater(2 * time.Millisecond) },
 		batches / 4:  func() { proxy.Delay(time.Millisecond); cutLater(20 * time.Millisecond) },
-		batches / 3:  func() { proxy.Delay(0); server.restart(rights) },
+		batches / 3:  func() { proxy.Delay(0); server.Restart(rights) },
 		batches / 2: func() {
 			proxy.Freeze()
 			time.AfterFunc(100*time.Millisecond, func() { proxy.Cut(); proxy.Thaw() })
 		},
 		batches * 3 / 4: func() {
-			server.stop()
-			time.AfterFunc(300*time.Millisecond, func() { server.restart(rights) })
+			server.Stop()
+			time.AfterFunc(300*time.Millisecond, func() { server.Restart(rights) })
 		},
 	}
 	start := time.Now()
@@ -90,7 +89,7 @@ func feed(t *testing.T, n int) {
 		t.Errorf("the stream has %+v, %v, want %d messages", info, err, n)
 	}
 	var r sinktest.Receipt
-	for _, m := range read(t, admin, "EVENTS", n) {
+	for _, m := range natstest.Read(t, admin, "EVENTS", n) {
 		var event struct{ ID, Type string }
 		if err := json.Unmarshal(m.Data(), &event); err != nil {
 			t.Fatal(err)
@@ -114,12 +113,12 @@ func feed(t *testing.T, n int) {
 func TestNothingIsLostThroughFaults(t *testing.T) { feed(t, 4000) }
 
 func TestAFullStreamTakesTheRestInOrder(t *testing.T) {
-	server := startServer(t, false, "")
-	admin := server.admin("")
+	server := natstest.Start(t, false, "")
+	admin := server.Admin("")
 	small := events
 	small.MaxMsgs, small.Discard, small.Retention = 25, jetstream.DiscardNew, jetstream.WorkQueuePolicy
-	stream := server.stream(admin, small)
-	s := newSender(t, server.endpoint(""), "")
+	stream := server.Stream(admin, small)
+	s := newSender(t, server.Endpoint(""), "")
 	taken, err := s.Send(t.Context(), sinktest.Make(1, 100))
 	if taken != 25 || err == nil || sender.IsPermanent(err) {
 		t.Fatalf("got %d, %v, want 25 and a failure that is not for good", taken, err)
@@ -155,11 +154,11 @@ func TestAFullStreamTakesTheRestInOrder(t *testing.T) {
 }
 
 func TestTwoSitesInOneStreamHideNothing(t *testing.T) {
-	server := startServer(t, false, "")
-	admin := server.admin("")
-	server.stream(admin, jetstream.StreamConfig{Name: "ALL", Subjects: []string{"latchkey.>", "second.>"}})
+	server := natstest.Start(t, false, "")
+	admin := server.Admin("")
+	server.Stream(admin, jetstream.StreamConfig{Name: "ALL", Subjects: []string{"latchkey.>", "second.>"}})
 	for _, place := range []string{"", "second"} {
-		s := newSender(t, server.endpoint(""), place)
+		s := newSender(t, server.Endpoint(""), place)
 		for _, site := range []string{"site1", "site2"} {
 			batch := sinktest.Make(1, 3)
 			for i := range batch {
@@ -170,7 +169,7 @@ func TestTwoSitesInOneStreamHideNothing(t *testing.T) {
 		}
 	}
 	seen := map[string]int{}
-	for _, m := range read(t, admin, "ALL", 12) {
+	for _, m := range natstest.Read(t, admin, "ALL", 12) {
 		seen[m.Subject()+" "+m.Headers().Get("Nats-Msg-Id")]++
 	}
 	if len(seen) != 12 {
@@ -179,9 +178,9 @@ func TestTwoSitesInOneStreamHideNothing(t *testing.T) {
 }
 
 func TestNoStreamTakesNothing(t *testing.T) {
-	server := startServer(t, false, "")
-	admin := server.admin("")
-	s := newSender(t, server.endpoint(""), "")
+	server := natstest.Start(t, false, "")
+	admin := server.Admin("")
+	s := newSender(t, server.Endpoint(""), "")
 	fails := func(want string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), sinktest.Within)
@@ -205,35 +204,35 @@ func TestNoStreamTakesNothing(t *testing.T) {
 	if err := errors.Join(subscription.Unsubscribe(), admin.Conn().Flush()); err != nil {
 		t.Fatal(err)
 	}
-	server.stream(admin, events)
+	server.Stream(admin, events)
 	sinktest.Deliver(t, s, sinktest.Make(1, 3))
 }
 
 // TestWhatIsForGood tells apart what pauses a sink, and what makes a dead letter.
 func TestWhatIsForGood(t *testing.T) {
-	secure := startServer(t, true, rights)
-	secure.stream(secure.admin("admin"), events)
-	users := startServer(t, false, `max_payload: 2000
+	secure := natstest.Start(t, true, rights)
+	secure.Stream(secure.Admin("admin"), events)
+	users := natstest.Start(t, false, `max_payload: 2000
 authorization { users: [{user: latchkey, password: secret}] }`)
 	limited := events
 	limited.MaxMsgSize = 500
-	users.stream(users.admin("latchkey:secret"), limited)
-	off := startServer(t, false, `accounts { A { users: [{user: latchkey, password: secret}] } }`)
+	users.Stream(users.Admin("latchkey:secret"), limited)
+	off := natstest.Start(t, false, `accounts { A { users: [{user: latchkey, password: secret}] } }`)
 
-	login := func(s *server, password string) endpoint.Endpoint {
-		e := s.endpoint("")
+	login := func(s *natstest.Server, password string) endpoint.Endpoint {
+		e := s.Endpoint("")
 		e.User, e.Password = "latchkey", keys.Hide(password)
 		return e
 	}
-	without := secure.endpoint("latchkey")
+	without := secure.Endpoint("latchkey")
 	without.Cert, without.Key = "", keys.Hidden{}
-	stranger := secure.endpoint("latchkey")
-	stranger.CA = startServer(t, true, rights).ca.PEM
-	public := secure.endpoint("latchkey")
+	stranger := secure.Endpoint("latchkey")
+	stranger.CA = natstest.Start(t, true, rights).CA.PEM
+	public := secure.Endpoint("latchkey")
 	public.Private = false
-	plain := endpoint.Endpoint{URL: "nats://" + secure.addr(), Private: true}
-	clear := secure.endpoint("latchkey")
-	clear.URL = "tls://" + users.addr()
+	plain := endpoint.Endpoint{URL: "nats://" + secure.Addr(), Private: true}
+	clear := secure.Endpoint("latchkey")
+	clear.URL = "tls://" + users.Addr()
 	seed := login(users, "SU"+strings.Repeat("A", 56))
 	seed.User = ""
 	long := func(n int) []sender.Message {
@@ -250,9 +249,9 @@ authorization { users: [{user: latchkey, password: secret}] }`)
 		kind     string
 		want     string
 	}{
-		"no right to the subject":      {secure.endpoint("reader"), three, 0, halt, "ermissions"},
-		"no right to the answer":       {secure.endpoint("noanswer"), three, 0, halt, "ermissions"},
-		"a user that nobody knows":     {secure.endpoint("nobody"), three, 0, halt, "uthorization"},
+		"no right to the subject":      {secure.Endpoint("reader"), three, 0, halt, "ermissions"},
+		"no right to the answer":       {secure.Endpoint("noanswer"), three, 0, halt, "ermissions"},
+		"a user that nobody knows":     {secure.Endpoint("nobody"), three, 0, halt, "uthorization"},
 		"wrong password":               {login(users, "other"), three, 0, halt, "uthorization"},
 		"a seed that is none":          {seed, three, 0, halt, "seed"},
 		"no certificate":               {without, three, 0, halt, "certificate"},
@@ -292,12 +291,12 @@ authorization { users: [{user: latchkey, password: secret}] }`)
 }
 
 func TestRevokedRightsPauseAndComeBack(t *testing.T) {
-	server := startServer(t, true, rights)
-	admin := server.admin("admin")
-	server.stream(admin, events)
-	s := newSender(t, server.endpoint("latchkey"), "")
+	server := natstest.Start(t, true, rights)
+	admin := server.Admin("admin")
+	server.Stream(admin, events)
+	s := newSender(t, server.Endpoint("latchkey"), "")
 	sinktest.Deliver(t, s, sinktest.Make(1, 10))
-	server.restart(strings.Replace(rights, `publish: "latchkey.>", subscribe: "_INBOX.>"`,
+	server.Restart(strings.Replace(rights, `publish: "latchkey.>", subscribe: "_INBOX.>"`,
 		`publish: "latchkey.*.decision", subscribe: "_INBOX.>"`, 1))
 	var taken int
 	var err error
@@ -307,9 +306,9 @@ func TestRevokedRightsPauseAndComeBack(t *testing.T) {
 	if taken > 1 {
 		t.Errorf("taken %d, want one at most", taken)
 	}
-	server.restart(rights)
+	server.Restart(rights)
 	sinktest.Deliver(t, s, sinktest.Make(11, 20))
-	read(t, admin, "EVENTS", 20)
+	natstest.Read(t, admin, "EVENTS", 20)
 }
 
 // TestOtherWaysToSayWhoWeAre has a token, an NKey and a credentials file.
@@ -323,7 +322,7 @@ func TestOtherWaysToSayWhoWeAre(t *testing.T) {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	program, err := buildServer()
+	program, err := natstest.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,8 +341,8 @@ func TestOtherWaysToSayWhoWeAre(t *testing.T) {
 		"nkey":        {fmt.Sprintf("authorization { users: [{nkey: %s}] }", public), string(seed)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := startServer(t, false, try.lines)
-			e := server.endpoint("")
+			server := natstest.Start(t, false, try.lines)
+			e := server.Endpoint("")
 			e.Password = keys.Hide(try.secret)
 			if err := e.Check("nats"); err != nil {
 				t.Fatal(err)
@@ -415,10 +414,10 @@ func answer(t *testing.T, bytes string) string {
 }
 
 func TestSendEndsWithItsContext(t *testing.T) {
-	server := startServer(t, false, "")
-	server.stream(server.admin(""), events)
-	proxy := badnet.Start(t, server.addr())
-	s := newSender(t, server.endpointAt(proxy.Addr(), ""), "")
+	server := natstest.Start(t, false, "")
+	server.Stream(server.Admin(""), events)
+	proxy := badnet.Start(t, server.Addr())
+	s := newSender(t, server.EndpointAt(proxy.Addr(), ""), "")
 	sinktest.Deliver(t, s, sinktest.Make(1, 3))
 	proxy.Freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -477,9 +476,9 @@ func TestAPlaceIsTheBeginningOfASubject(t *testing.T) {
 // BenchmarkSend has TLS and a stream on disk, on loopback. Each event is stored before the next one
 // is sent.
 func BenchmarkSend(b *testing.B) {
-	server := startServer(b, true, rights)
-	server.stream(server.admin("admin"), events)
-	s := newSender(b, server.endpoint("latchkey"), "")
+	server := natstest.Start(b, true, rights)
+	server.Stream(server.Admin("admin"), events)
+	s := newSender(b, server.Endpoint("latchkey"), "")
 	next := 1
 	b.ReportAllocs()
 	for b.Loop() {
