@@ -269,11 +269,15 @@ func sinkThatHangs(t *testing.T, taps, events int) {
 		if v.Status == nil || v.Status.LagEvents < uint64(events) {
 			t.Errorf("got %+v, want a lag of all events", v.Status)
 		}
-		grown := int64(heapInUse()) - int64(before)
-		t.Logf("memory: %d KiB before, %+d KiB after %d events that wait", before>>10, grown>>10, events)
-		if grown > int64(events)*200 { // each is 400 bytes or more as it is sent
-			t.Errorf("%d events that wait take %d bytes of memory", events, grown)
-		}
+		// Several tries: while the store writes out what it holds in memory, it needs some 6 MiB more.
+		grown := func() int64 { return int64(heapInUse()) - int64(before) }
+		after := grown()
+		eventually(t, "memory is as before", 10*time.Second, func() bool {
+			now := grown()
+			after = min(after, now)
+			return now <= int64(events)*200 // each is 400 bytes or more as it is sent
+		})
+		t.Logf("memory: %d KiB before, %+d KiB after %d events that wait", before>>10, after>>10, events)
 		d.call("PATCH", "/v1/sinks/hook", map[string]bool{"paused": true})
 		c.answer()
 	}
