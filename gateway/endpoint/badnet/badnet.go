@@ -47,6 +47,13 @@ func Start(t testing.TB, target string) *Proxy {
 // Addr is host:port of the proxy.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
+// Lead passes new connections on to another server. Those that are open stay until Cut.
+func (p *Proxy) Lead(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
 // Cut ends all connections.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
@@ -100,13 +107,16 @@ func (p *Proxy) accept() {
 func (p *Proxy) serve(in net.Conn) {
 	defer in.Close()
 	p.wait()
-	out, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	out, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
 	defer out.Close()
 	p.mu.Lock()
-	if p.closed {
+	if p.closed || p.target != target {
 		p.mu.Unlock()
 		return
 	}

@@ -1,7 +1,0 @@
-//go:build long
-
-package mqttout
-
-import "testing"
-
-func TestNothingIsLostThroughFaultsLong(t *testing.T) { feed(t, 100_000) }
