@@ -489,3 +489,17 @@ func TestAnotherChain(t *testing.T) {
 		checkComplete(t, c.all()[before:], 1, s.head(), 0)
 	}
 }
+
+// A sink that has events left does not say that it waits for some.
+func TestStatusBetweenBatches(t *testing.T) {
+	s, c := newSite(t), startReceiver(t)
+	s.note(audit.EventStart, 3000)
+	s.put(c.sink("home"))
+	s.run()
+	s.status("caught up", func(st Status) bool {
+		if st.State == Waiting && st.Lag > 0 {
+			t.Errorf("got %+v, want it sending", st)
+		}
+		return st.State == Waiting && st.Lag == 0
+	})
+}

@@ -105,6 +105,9 @@ func (e *Engine) Status(ctx context.Context) ([]Status, error) {
 		if err := e.measureLag(ctx, &s); err != nil {
 			return nil, err
 		}
+		if s.State == Waiting && s.Lag > 0 {
+			s.State = Sending // it is between two batches
+		}
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
