@@ -177,11 +177,12 @@ quick:
 	$(GO) test -timeout 2m $(filter-out $(SLOW),$(shell $(GO) list ./...))
 	$(GO) test -timeout 2m -run 'TestDoor' ./gateway/e2e
 
+# LATCHKEY_TEST_HANG=1h makes the server of a sink hang for as long in TestLongHang, which is 2 min otherwise.
 RUN  ?= Long
 PKGS ?= ./...
 .PHONY: test-long
 test-long: deps bench-deps firmware-host
-	$(GO) test -tags long,firmware -run '$(RUN)' -count=1 -p 1 -timeout 120m -v $(PKGS)
+	$(GO) test -tags long,firmware -run '$(RUN)' -count=1 -p 1 -timeout 180m -v $(PKGS)
 
 .PHONY: test-stress
 test-stress: deps bench-deps
