@@ -31,7 +31,7 @@ func TestEveryScenario(t *testing.T) {
 		t.Fatalf("install %s: make bench-deps", strings.Join(missing, " "))
 	}
 	t.Setenv(pinned, "0") // this process does not start again on other CPUs
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	out := t.TempDir()
 	if err := measure(ctx, options{rounds: 1, out: out, root: "../..", commit: "abc",
