@@ -234,22 +234,15 @@ func startRabbitQueue(protocol sinks.Protocol) func(*testing.T, func() *brokerte
 		allow()
 		addr := "127.0.0.1:" + r.TLSPort
 		p := badnet.Start(t, addr)
-		control := func(args ...string) { // which takes seconds, and nothing is sent meanwhile
-			p.Freeze()
-			check(r.Control(args...))
-			p.Thaw()
-		}
 		return &faultyServer{proxy: p, addr: addr, wrong: startImpostor(t),
 			sink: api.NewSink{Protocol: protocol, Place: place, Endpoint: proxied(t, "amqps", p, r.CA, user)},
 			halt: func() { check(r.Kill()) }, start: func() { check(r.Start()) },
-			fill: func() {
-				control("set_policy", "full", "^"+queue+"$", `{"max-length":1}`, "--apply-to", "queues")
-			},
-			empty: func() { check(r.Control("clear_policy", "full")) }, full: full,
+			fill:  func() { check(r.LimitQueue(queue)) },
+			empty: func() { check(r.UnlimitQueues()) }, full: full,
 			revoke: func() {
 				// RabbitMQ remembers the rights of a channel for as long as the channel is busy.
-				control("clear_permissions", user)
-				check(r.Control("close_all_connections", "test"))
+				check(r.ClearPermissions(user))
+				check(r.CloseConnections())
 			},
 			allow: allow,
 			read: func(uint64) (bodies []string) {

@@ -228,6 +228,17 @@ func (r *Rabbit) CloseConnections() error {
 			[C || Port <- maps:keys(ranch:info()), C <- ranch:procs(Port, connections)])`))
 }
 
+// LimitQueue lets a queue hold at most one message, until UnlimitQueues.
+func (r *Rabbit) LimitQueue(name string) error {
+	return r.eval(`rabbit_policy:parse_set(<<"/">>, <<"full">>, %s, %s, 0, <<"queues">>, <<"test">>)`,
+		"^"+name+"$", `{"max-length":1}`)
+}
+
+// UnlimitQueues takes back what LimitQueue did.
+func (r *Rabbit) UnlimitQueues() error {
+	return r.eval(`rabbit_policy:delete(<<"/">>, <<"full">>, <<"test">>)`)
+}
+
 // LimitMemory sets the part of the machine's memory above which the server takes no messages: 0
 // stops them, 0.4 is the usual one.
 func (r *Rabbit) LimitMemory(part float64) error {
