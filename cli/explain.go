@@ -14,8 +14,9 @@ import (
 
 func explainCommand() spec {
 	return spec{
-		name: "explain", usage: "show what would be decided for a person, a card, a switch or an integration, and why",
-		need: []string{"target"},
+		name:  "explain",
+		usage: "show what would be decided for a person, a card, a switch or an integration, and why",
+		need:  []string{"target"},
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "person", Usage: "who: a person with a valid card,"},
 			&cli.StringFlag{Name: "uid", Usage: "a card, in hex; - reads it from standard input,"},

@@ -45,9 +45,10 @@ func newAPI(g *Gateway) *admin.Handler {
 		site = account.Website{SignIns: g.store, Hosts: g.console.certificate.Hosts(), Local: g.cfg.Console.Local,
 			BrowserKey: g.store.BrowserSecret(), Peer: website.PeerOf, Now: g.cfg.Console.Now}
 	}
-	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Outside: g.outside, Feed: g.feed, Log: g.log,
-		Metrics: g.metrics.Handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(),
-		GatewayAddrs: g.cfg.Announce, Website: site, Confinement: g.console.confinement, Health: g.checkHealth})
+	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Outside: g.outside,
+		Feed: g.feed, Log: g.log, Metrics: g.metrics.Handler(), Version: g.cfg.Version,
+		ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce, Website: site,
+		Confinement: g.console.confinement, Health: g.checkHealth})
 }
 
 // sources returns the functions that read the figures for Prometheus.
@@ -65,7 +66,11 @@ func (g *Gateway) sources() observe.Sources {
 func (g *Gateway) checkHealth() []doctor.Finding { return doctor.CheckHealth(g.store, g.clock.Trusted) }
 
 func newOutside(g *Gateway) *outside.Outside {
-	return outside.New(outside.Config{Store: g.store, Feed: g.feed, Apply: g.Apply, Doors: g.doors, Sessions: g.sessions,
-		ClockTrusted: g.clock.Trusted, Log: g.log, Version: g.cfg.Version, URL: g.ConsoleURL(),
-		Operate: func(ctx context.Context, a access.Attempt) error { _, err := g.operate(ctx, a); return err }})
+	return outside.New(outside.Config{Store: g.store, Feed: g.feed, Apply: g.Apply, Doors: g.doors,
+		Sessions: g.sessions, ClockTrusted: g.clock.Trusted, Log: g.log, Version: g.cfg.Version,
+		URL: g.ConsoleURL(),
+		Operate: func(ctx context.Context, a access.Attempt) error {
+			_, err := g.operate(ctx, a)
+			return err
+		}})
 }

@@ -126,9 +126,11 @@ var alone = map[string][]string{
 	// bench compares with stock go-coap, and its load uses a node that costs little.
 	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"},
 	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi", "gateway/admin/route"},
-	"github.com/urfave/cli":         {"cli", "cli/serving", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
+	"github.com/urfave/cli": {"cli", "cli/serving", "cli/settings", "cli/demo", "cli/simulate",
+		"cli/terminal"},
 	"github.com/plgd-dev/go-coap": {"coapres/transport", "coapres/transport/message_test", "gateway",
-		"coapres", "coapres/device", "gateway/session_test", "gateway/homeassistant_test", "gateway/e2e_test", "bench/load", "bench/server",
+		"coapres", "coapres/device", "gateway/session_test", "gateway/homeassistant_test", "gateway/e2e_test",
+		"bench/load", "bench/server",
 		"bench/latchkey-bench"},
 	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store/record"},
 	"github.com/prometheus":            {"gateway/observe"},

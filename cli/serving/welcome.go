@@ -38,8 +38,9 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if err != nil {
 		return err
 	}
-	terminal.PrintLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup "+
-		"with the code %s", url, made.Code))
+	terminal.PrintLine(c.App.Writer,
+		fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup with the code %s",
+			url, made.Code))
 	return nil
 }
 

@@ -14,7 +14,8 @@ func TestCheckCode(t *testing.T) {
 		"27182": false, "3141592653589": false, "": false, "27182a": false, "२७१८२८": false, " 271828": false,
 		"000000": false, "123456": false, "987654": false, "121212": false, "271271": false,
 	} {
-		if err := checkCode(code, MinDoorCode); (err == nil) != fits || err != nil && !errors.Is(err, access.ErrInvalid) {
+		if err := checkCode(code, MinDoorCode); (err == nil) != fits ||
+			err != nil && !errors.Is(err, access.ErrInvalid) {
 			t.Errorf("%q: got %v, want fits %v", code, err, fits)
 		}
 	}
@@ -29,7 +30,8 @@ func TestCodesFitTheirHashesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for code, want := range map[string]bool{"271828": true, "271829": false, "": false, "2718281828459": false} {
+	for code, want := range map[string]bool{"271828": true, "271829": false, "": false,
+		"2718281828459": false} {
 		if got, err := codes.Fits(ctx, hash, code); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", code, got, err, want)
 		}

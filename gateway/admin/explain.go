@@ -66,8 +66,8 @@ func (a *server) explain(in api.Question) (api.Explanation, error) {
 		if err != nil {
 			return out, err
 		}
-		asked := access.Attempt{Source: access.ByIntegration, Integration: r.ID, Target: target.ID, Action: action,
-			Level: in.Level, At: out.At, ClockTrusted: out.ClockTrusted}
+		asked := access.Attempt{Source: access.ByIntegration, Integration: r.ID, Target: target.ID,
+			Action: action, Level: in.Level, At: out.At, ClockTrusted: out.ClockTrusted}
 		if asked.Code = p.IntegrationCode(asked); !asked.Code.IsZero() {
 			out.Notes = append(out.Notes, "a grant asks for a code: this is what the right one would get")
 		}

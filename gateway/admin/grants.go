@@ -87,8 +87,8 @@ func (a *server) listGrants(in *api.GrantFilter) (api.List[api.Grant], error) {
 	}
 	return listRecords(a, p, chosen, catalog[access.Grant, api.Grant]{draw: draw, key: orderOf,
 		text: func(v api.Grant) []string {
-			return []string{v.Person.Name, v.Group.Name, v.Device.Name, v.Integration.Name, v.Target.Name, v.TargetGroup.Name,
-				v.Schedule.Name}
+			return []string{v.Person.Name, v.Group.Name, v.Device.Name, v.Integration.Name, v.Target.Name,
+				v.TargetGroup.Name, v.Schedule.Name}
 		}}, in.ListQuery)
 }
 
@@ -124,8 +124,8 @@ func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []
 
 // orderOf returns the sort key of a grant: subject, then place, then id.
 func orderOf(g api.Grant) string {
-	return g.Person.Name + g.Group.Name + g.Device.Name + g.Integration.Name + "\x00" + g.Target.Name + g.TargetGroup.Name +
-		"\x00" + string(g.ID)
+	return g.Person.Name + g.Group.Name + g.Device.Name + g.Integration.Name + "\x00" + g.Target.Name +
+		g.TargetGroup.Name + "\x00" + string(g.ID)
 }
 
 func checkOneOf(what string, set ...string) error {
@@ -142,7 +142,8 @@ func checkOneOf(what string, set ...string) error {
 }
 
 func (a *server) newGrant(p *access.Policy, in api.NewGrant) (g access.Grant, err error) {
-	if err := checkOneOf("person, group, device and integration", in.Person, in.Group, in.Device, in.Integration); err != nil {
+	if err := checkOneOf("person, group, device and integration", in.Person, in.Group, in.Device,
+		in.Integration); err != nil {
 		return g, err
 	}
 	if err := checkOneOf("target and target group", in.Target, in.TargetGroup); err != nil {

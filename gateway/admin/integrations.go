@@ -84,7 +84,8 @@ func (a *server) addPINRoutes() {
 			}
 			return a.makeChange(ctx, func(p *access.Policy) ([]access.Change, error) {
 				person, err := findPerson(p, in.Ref)
-				return []access.Change{{Put: access.PIN{Person: person.ID, Hash: hash, Created: a.makeStamp()}}}, err
+				return []access.Change{{Put: access.PIN{Person: person.ID, Hash: hash,
+					Created: a.makeStamp()}}}, err
 			})
 		})
 	handle(a, api.RemovePIN,

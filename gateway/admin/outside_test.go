@@ -15,10 +15,12 @@ import (
 func TestSinks(t *testing.T) {
 	s := newSite(t)
 	var made api.Sink
-	s.must("POST", "/v1/sinks", `{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example/in"},
+	s.must("POST", "/v1/sinks",
+		`{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example/in"},
 		"only":["decision","receipt"]}`, &made)
 	head, _ := s.store.Head()
-	if !strings.HasPrefix(made.Secret, "whsec_") || made.Secrets != 1 || made.From != head || made.Paused != "" {
+	if !strings.HasPrefix(made.Secret, "whsec_") || made.Secrets != 1 || made.From != head ||
+		made.Paused != "" {
 		t.Errorf("got %+v, want a secret, shown once, and only events after event %d", made, head-1)
 	}
 	var shown api.Sink
@@ -38,12 +40,14 @@ func TestSinks(t *testing.T) {
 	}
 	s.must("PATCH", "/v1/sinks/log", `{"paused":false}`, &made)
 	made = api.Sink{}
-	s.must("POST", "/v1/sinks", `{"name":"queue","protocol":"amqp10","endpoint":{"url":"amqps://broker.example",
+	s.must("POST", "/v1/sinks",
+		`{"name":"queue","protocol":"amqp10","endpoint":{"url":"amqps://broker.example",
 		"user":"latchkey","password":"canary"},"place":"/queues/doors","from":"start"}`, &made)
 	if made.From != 1 || made.Secret != "" || made.User != "latchkey" {
 		t.Errorf("got %+v, want it to begin at event 1", made)
 	}
-	if _, text := s.do("GET", "/v1/sinks", ""); strings.Contains(text, "canary") || strings.Contains(text, first) {
+	if _, text := s.do("GET", "/v1/sinks", ""); strings.Contains(text, "canary") ||
+		strings.Contains(text, first) {
 		t.Errorf("a secret is in the list: %s", text)
 	}
 	for body, want := range map[string]string{
@@ -72,7 +76,8 @@ func TestSinks(t *testing.T) {
 	}
 	s.must("PATCH", "/v1/sinks/queue", `{"endpoint":{"url":"amqps://10.0.0.1","private":true}}`, nil)
 	for _, call := range []string{"/v1/sinks/log/test", "/v1/sinks/log/dead/1/retry"} {
-		if status, text := s.do("POST", call, ""); status != 503 || !strings.Contains(text, "latchkey serve") {
+		if status, text := s.do("POST", call, ""); status != 503 ||
+			!strings.Contains(text, "latchkey serve") {
 			t.Errorf("%s without a gateway: got %d %s", call, status, text)
 		}
 	}
@@ -81,7 +86,8 @@ func TestSinks(t *testing.T) {
 func TestDeadLettersAreListed(t *testing.T) {
 	s := newSite(t)
 	var made api.Sink
-	s.must("POST", "/v1/sinks", `{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example"}}`, &made)
+	s.must("POST", "/v1/sinks",
+		`{"name":"log","protocol":"webhook","endpoint":{"url":"https://hooks.example"}}`, &made)
 	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	err := s.store.MoveSinkCursor(t.Context(), made.ID, audit.SinkCursor{Epoch: 1, Seq: 9},
 		audit.DeadLetter{Seq: 7, Why: "HTTP 413", Tries: 2, At: at})
@@ -107,7 +113,8 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 	s.must("POST", "/v1/targets", `{"name":"front-door","kind":"door"}`, nil)
 	s.must("POST", "/v1/targets", `{"name":"desk","kind":"lamp"}`, nil)
 	var home api.Integration
-	s.must("POST", "/v1/integrations", `{"name":"home","protocol":"mqtt","endpoint":{"url":"mqtts://broker.example",
+	s.must("POST", "/v1/integrations",
+		`{"name":"home","protocol":"mqtt","endpoint":{"url":"mqtts://broker.example",
 		"user":"latchkey","password":"canary"}}`, &home)
 	if home.Base != "latchkey" || home.Prefix != "homeassistant" || home.Grants != 0 {
 		t.Errorf("got %+v", home)
@@ -116,7 +123,8 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 		if status, text := s.do("POST", "/v1/integrations", `{"name":"twin","protocol":"mqtt",
 			"endpoint":{"url":"mqtts://broker.example:8883"}`+topics+`}`); status != 409 ||
 			!strings.Contains(text, "another base and another prefix") {
-			t.Errorf("topics of another integration at the same broker, %s: got %d %s, want 409", topics, status, text)
+			t.Errorf("topics of another integration at the same broker, %s: got %d %s, want 409", topics,
+				status, text)
 		}
 	}
 	for call, body := range map[string]string{
@@ -132,26 +140,29 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 		"endpoint":{"url":"mqtts://broker.example:8883"}}`, nil)
 	s.must("POST", "/v1/persons", `{"name":"carol"}`, nil)
 	for body, want := range map[string]string{
-		`{"integration":"home","target":"front-door"}`:                                                       "unlock, lock or both",
-		`{"integration":"home","target":"front-door","actions":["unlock"]}`:                                  "ask for a code",
-		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"2718"}`:                    "6 to 12 digits",
-		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"123456"}`:                  "choose another",
-		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828","codeOf":"carol"}`: "has no PIN",
-		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828","noCode":true}`:    "one of the two",
-		`{"integration":"home","target":"front-door","actions":["unlock"],"codeOf":"carol"}`:                 "has no PIN",
-		`{"person":"carol","target":"front-door","code":"271828"}`:                                           "integration",
-		`{"integration":"home","person":"carol","target":"front-door","actions":["unlock"],"code":"271828"}`: "exactly one",
-		`{"integration":"away","target":"front-door","actions":["unlock"],"code":"271828"}`:                  "not found",
-		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828","effect":"deny"}`:  "allows",
-		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"27182８","effect":"allow"}`: "digits",
+		`"integration":"home",DOOR`:                                    "unlock, lock or both",
+		`"integration":"home",UNLOCK`:                                  "ask for a code",
+		`"integration":"home",UNLOCK,"code":"2718"`:                    "6 to 12 digits",
+		`"integration":"home",UNLOCK,"code":"123456"`:                  "choose another",
+		`"integration":"home",UNLOCK,"code":"271828","codeOf":"carol"`: "has no PIN",
+		`"integration":"home",UNLOCK,"code":"271828","noCode":true`:    "one of the two",
+		`"integration":"home",UNLOCK,"codeOf":"carol"`:                 "has no PIN",
+		`"person":"carol",DOOR,"code":"271828"`:                        "integration",
+		`"integration":"home","person":"carol",UNLOCK,"code":"271828"`: "exactly one",
+		`"integration":"away",UNLOCK,"code":"271828"`:                  "not found",
+		`"integration":"home",UNLOCK,"code":"271828","effect":"deny"`:  "allows",
+		`"integration":"home",UNLOCK,"code":"27182８","effect":"allow"`: "digits",
 	} {
+		body = "{" + strings.NewReplacer("UNLOCK", `"target":"front-door","actions":["unlock"]`,
+			"DOOR", `"target":"front-door"`).Replace(body) + "}"
 		if status, text := s.do("POST", "/v1/grants", body); status < 400 || status > 499 ||
 			!strings.Contains(text, want) || strings.Contains(text, "271828") {
 			t.Errorf("%s: got %d %s, want a hint at %q", body, status, text, want)
 		}
 	}
 	var g api.Grant
-	s.must("POST", "/v1/grants", `{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828"}`, &g)
+	s.must("POST", "/v1/grants",
+		`{"integration":"home","target":"front-door","actions":["unlock"],"code":"271828"}`, &g)
 	if g.Integration.Name != "home" || !g.Code || g.CodeOf.ID != "" {
 		t.Errorf("got %+v", g)
 	}
@@ -189,7 +200,8 @@ func TestIntegrationsAndTheirCodes(t *testing.T) {
 		t.Errorf("no PIN: got %d, want 404", status)
 	}
 	for _, path := range []string{"/v1/integrations", "/v1/grants", "/v1/persons", "/v1/events"} {
-		if _, text := s.do("GET", path, ""); strings.Contains(text, "canary") || strings.Contains(text, "argon2id") {
+		if _, text := s.do("GET", path, ""); strings.Contains(text, "canary") ||
+			strings.Contains(text, "argon2id") {
 			t.Errorf("%s: a secret is in %s", path, text)
 		}
 	}

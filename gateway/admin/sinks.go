@@ -43,7 +43,9 @@ func (a *server) addSinkRoutes() {
 				key: func(v api.Sink) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddSink,
-		func(ctx context.Context, in *api.Body[api.NewSink]) (api.Sink, error) { return a.addSink(ctx, in.Body) })
+		func(ctx context.Context, in *api.Body[api.NewSink]) (api.Sink, error) {
+			return a.addSink(ctx, in.Body)
+		})
 	handle(a, api.GetSink,
 		func(ctx context.Context, in *api.ByRef) (api.Sink, error) {
 			return showRecord(a, in.Ref, findSink, a.viewSink(ctx))

@@ -78,8 +78,8 @@ func canary(t *testing.T, kind audit.EventKind) audit.Event {
 // sent are the fields that are sent of each kind, beside those of every event. Names are marked
 // with *: they are sent only with names.
 var sent = map[audit.EventKind]string{
-	audit.EventDecision: "Device.ID Device.Name* Target.ID Target.Name* Person.ID Person.Name* Actor* Source " +
-		"Action Level Granted Reason Rule ClockUntrusted",
+	audit.EventDecision: "Device.ID Device.Name* Target.ID Target.Name* Person.ID Person.Name* " +
+		"Actor* Source Action Level Granted Reason Rule ClockUntrusted",
 	audit.EventReceipt:      "Device.ID Device.Name* Target.ID Target.Name* Action Level Outcome Cause",
 	audit.EventPolicy:       "Actor* Digest",
 	audit.EventSession:      "Device.ID Device.Name*",
@@ -122,7 +122,8 @@ func TestNothingElseLeaves(t *testing.T) {
 				changed := !bytes.Equal(encodeEvent(t, ev, o), before)
 				v.Set(old)
 				if listed := slices.Contains(want, path); changed != listed {
-					t.Errorf("%s, names %v: %s is sent: %v, want %v", kind, o.WithNames, path, changed, listed)
+					t.Errorf("%s, names %v: %s is sent: %v, want %v", kind, o.WithNames, path,
+						changed, listed)
 				}
 				if !slices.Contains(want, path) && bytes.Contains(before, []byte("canary-"+path+"-")) {
 					t.Errorf("%s, names %v: %s is in %s", kind, o.WithNames, path, before)
@@ -153,9 +154,11 @@ func TestDetailIsAWord(t *testing.T) {
 		kind              audit.EventKind
 		detail, want, not string
 	}{
-		{audit.EventSession, "closed (and 3 more changes since the event before)", `"change":"closed"`, "more"},
+		{audit.EventSession, "closed (and 3 more changes since the event before)",
+			`"change":"closed"`, "more"},
 		{audit.EventSession, "offline: its registration was not renewed", `"change":"offline"`, "renewed"},
-		{audit.EventSession, "ended: its key was revoked, or its device changed", `"change":"ended"`, "revoked"},
+		{audit.EventSession, "ended: its key was revoked, or its device changed",
+			`"change":"ended"`, "revoked"},
 		{audit.EventSession, "replaced by a newer session", `"change":"replaced"`, "newer"},
 		{audit.EventSession, "lk-4kq0m3x7tz", `"device"`, "4kq0m3x7tz"},
 		{audit.EventReport, `started: "canary"`, `"report":"started"`, "canary"},
@@ -178,7 +181,8 @@ func TestSignInSaysNoMoreThanIsKnown(t *testing.T) {
 	}{
 		"granted": {audit.Event{Granted: true, Reason: "granted", Actor: "ada"},
 			`{"kind":"sign-in","actor":"ada","granted":true}`},
-		"refused, and the name may be a password": {audit.Event{Reason: audit.ReasonRefused, Actor: "hunter2"},
+		"refused, and the name may be a password": {audit.Event{Reason: audit.ReasonRefused,
+			Actor: "hunter2"},
 			`{"kind":"sign-in","granted":false}`},
 		"an older event": {audit.Event{Actor: "ada", Detail: "from 192.0.2.1, with password"},
 			`{"kind":"sign-in"}`},

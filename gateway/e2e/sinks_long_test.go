@@ -18,11 +18,12 @@ func TestCanariesStayAwayFromRabbitMQLong(t *testing.T) {
 	t.Cleanup(r.Stop)
 	brokertest.Check(t, r.DeclareExchange("latchkey"))
 	var more []moreSink
-	for protocol, name := range map[sinks.Protocol]string{sinks.AMQP091: "latchkey", sinks.AMQP10: "/amq/queue/latchkey-10"} {
+	for protocol, name := range map[sinks.Protocol]string{sinks.AMQP091: "latchkey",
+		sinks.AMQP10: "/amq/queue/latchkey-10"} {
 		queue := strings.TrimPrefix(name, "/amq/queue/")
 		brokertest.Check(t, r.DeclareQueue(queue, 0))
-		more = append(more, moreSink{NewSink: api.NewSink{Name: string(protocol), Protocol: protocol, Place: name,
-			Endpoint: inRequest(r.Endpoint())},
+		more = append(more, moreSink{NewSink: api.NewSink{Name: string(protocol), Protocol: protocol,
+			Place: name, Endpoint: inRequest(r.Endpoint())},
 			read: func() string {
 				got, err := r.Read(queue)
 				brokertest.Check(t, err)

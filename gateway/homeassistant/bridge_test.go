@@ -20,7 +20,8 @@ func TestMadeUpAnnouncementsAreBounded(t *testing.T) {
 		topics: topics{"latchkey", "homeassistant", "h3n8p2r5tv"}, wake: make(chan struct{}, 1),
 		stale: map[access.ID]bool{}}
 	for i := range 5 * maxStale {
-		b.take(mqtt.Message{Topic: b.topics.config(access.ID(fmt.Sprintf("%010d", i))), Payload: []byte("{}")})
+		b.take(mqtt.Message{Topic: b.topics.config(access.ID(fmt.Sprintf("%010d", i))),
+			Payload: []byte("{}")})
 	}
 	if n := len(b.forgetStale(b.cfg.Policy())); n == 0 || n > maxStale*(1+len(retainedLeaves)) {
 		t.Errorf("got %d messages", n)

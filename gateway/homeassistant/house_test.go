@@ -316,7 +316,8 @@ func (s *site) operate(ctx context.Context, a access.Attempt) error {
 	s.doors.ExpectEnd(device.ID)
 	_, err = s.store.Record(ctx, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq,
 		Outcome: session.OutcomeOf(err),
-		Action:  a.Action, Target: audit.Named{ID: a.Target, Name: s.store.Snapshot().Targets[a.Target].Name}})
+		Action:  a.Action,
+		Target:  audit.Named{ID: a.Target, Name: s.store.Snapshot().Targets[a.Target].Name}})
 	return err
 }
 

@@ -583,7 +583,8 @@ func TestWhatTheBrokerRefusesIsShown(t *testing.T) {
 // Rights that somebody gives us later are used without a new connection.
 func TestRightsThatComeLater(t *testing.T) {
 	s, h := begin(t)
-	s.broker.SetACL(strings.Replace(hatest.ACL(s.store.SiteID()), "topic readwrite latchkey", "topic read latchkey", 1))
+	s.broker.SetACL(strings.Replace(hatest.ACL(s.store.SiteID()), "topic readwrite latchkey",
+		"topic read latchkey", 1))
 	s.broker.Reload()
 	trouble := func() bool { return s.engine.Status()[0].Trouble != "" }
 	h.Await("a refusal", func() bool { h.Start(); return trouble() })

@@ -60,11 +60,12 @@ type Outside struct {
 // New returns them. Nothing is sent before Run.
 func New(cfg Config) *Outside {
 	o := &Outside{cfg: cfg}
-	o.sinks = sink.New(sink.Config{Store: cfg.Store, Feed: cfg.Feed, Policy: cfg.Store.Snapshot, Source: o.source,
-		Apply: cfg.Apply, Protocols: protocols, Log: cfg.Log})
+	o.sinks = sink.New(sink.Config{Store: cfg.Store, Feed: cfg.Feed, Policy: cfg.Store.Snapshot,
+		Source: o.source, Apply: cfg.Apply, Protocols: protocols, Log: cfg.Log})
 	o.homes = homeassistant.New(homeassistant.Config{Site: cfg.Store.SiteID(), Policy: cfg.Store.Snapshot,
 		Feed: cfg.Feed, Events: cfg.Store, Doors: cfg.Doors, Sessions: cfg.Sessions, Operate: cfg.Operate,
-		CheckCode: account.NewCodeChecker().Fits, Pause: o.pause, ClockTrusted: cfg.ClockTrusted, Log: cfg.Log,
+		CheckCode: account.NewCodeChecker().Fits, Pause: o.pause, ClockTrusted: cfg.ClockTrusted,
+		Log:     cfg.Log,
 		Version: cfg.Version, URL: cfg.URL})
 	return o
 }
@@ -97,7 +98,8 @@ func (o *Outside) pause(ctx context.Context, id access.ID, why string) error {
 // door.
 func (o *Outside) Run(ctx context.Context) error {
 	var parts errgroup.Group
-	for name, run := range map[string]func(context.Context) error{"sinks": o.sinks.Run, "integrations": o.homes.Run} {
+	for name, run := range map[string]func(context.Context) error{"sinks": o.sinks.Run,
+		"integrations": o.homes.Run} {
 		parts.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				o.cfg.Log.Error("ended: a restart begins it again", "part", name, "err", err)
@@ -123,8 +125,9 @@ func (o *Outside) SinkStatus(ctx context.Context, id access.ID) (api.SinkStatus,
 }
 
 func viewSink(s sink.Status) api.SinkStatus {
-	v := api.SinkStatus{State: string(s.State), Why: s.Why, Seq: s.Seq, LagEvents: s.Lag, LagSeconds: s.Age.Seconds(),
-		Taken: s.Taken, Dead: s.Dead, LastError: s.LastError, ErrorAt: s.ErrorAt, NextTry: s.NextTry}
+	v := api.SinkStatus{State: string(s.State), Why: s.Why, Seq: s.Seq, LagEvents: s.Lag,
+		LagSeconds: s.Age.Seconds(), Taken: s.Taken, Dead: s.Dead, LastError: s.LastError, ErrorAt: s.ErrorAt,
+		NextTry: s.NextTry}
 	for _, n := range s.Failed {
 		v.Failed += n
 	}
@@ -170,7 +173,8 @@ const testWithin = 8 * time.Second
 func (o *Outside) TestIntegration(ctx context.Context, r access.Integration) error {
 	ctx, cancel := context.WithTimeout(ctx, testWithin)
 	defer cancel()
-	c, err := mqtt.Open(ctx, mqtt.Settings{Endpoint: r.Endpoint, ClientID: "latchkey-test-" + string(access.NewID())})
+	c, err := mqtt.Open(ctx, mqtt.Settings{Endpoint: r.Endpoint,
+		ClientID: "latchkey-test-" + string(access.NewID())})
 	if err != nil {
 		return err
 	}

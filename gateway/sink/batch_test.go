@@ -26,13 +26,14 @@ func TestBatchIsBounded(t *testing.T) {
 		messages, done int
 		fails          bool
 	}{
-		"none":                     {nil, 0, 0, false},
-		"few":                      {make(7, audit.EventDecision, "r"), 7, 7, false},
-		"more than a batch":        {make(250, audit.EventDecision, "r"), maxBatch, maxBatch, false},
-		"not wanted":               {make(250, audit.EventStop, "r"), 0, 250, false},
-		"large ones":               {make(250, audit.EventDecision, big), 10, 10, false},
-		"a kind that has no form":  {make(3, "new", "r"), 0, 0, true},
-		"behind a full batch, too": {append(make(2, audit.EventDecision, "r"), make(1, "new", "r")...), 2, 2, true},
+		"none":                    {nil, 0, 0, false},
+		"few":                     {make(7, audit.EventDecision, "r"), 7, 7, false},
+		"more than a batch":       {make(250, audit.EventDecision, "r"), maxBatch, maxBatch, false},
+		"not wanted":              {make(250, audit.EventStop, "r"), 0, 250, false},
+		"large ones":              {make(250, audit.EventDecision, big), 10, 10, false},
+		"a kind that has no form": {make(3, "new", "r"), 0, 0, true},
+		"behind a full batch, too": {append(make(2, audit.EventDecision, "r"), make(1, "new", "r")...),
+			2, 2, true},
 	} {
 		b, done, err := w.fill(tt.events)
 		if len(b.messages) != tt.messages || len(b.hashes) != tt.messages || done != tt.done ||

@@ -79,7 +79,8 @@ func TestOnlyWhatIsWanted(t *testing.T) {
 	s.note(audit.EventReport, 2)
 	s.caughtUp()
 	all := c.all()
-	if len(all) != 2 || all[0].Type != "io.latchkey.start.v1" || strings.Contains(all[0].body, "front-reader") {
+	if len(all) != 2 || all[0].Type != "io.latchkey.start.v1" ||
+		strings.Contains(all[0].body, "front-reader") {
 		t.Errorf("got %v, want two starts without names", all)
 	}
 	if len(c.all()) > 0 && strings.Contains(all[0].body, "e580") {
@@ -291,7 +292,8 @@ func TestOneEventWhenItFails(t *testing.T) {
 	s.note(audit.EventStart, 5)
 	s.status("many failures", func(st Status) bool { return st.Failed[Temporary] >= 5 })
 	st := s.status("failing", func(st Status) bool { return st.State == Failing })
-	if st.Why != "HTTP 502 Bad Gateway" || st.NextTry.IsZero() || st.Since.IsZero() || st.LastError != st.Why {
+	if st.Why != "HTTP 502 Bad Gateway" || st.NextTry.IsZero() || st.Since.IsZero() ||
+		st.LastError != st.Why {
 		t.Errorf("got %+v", st)
 	}
 	s.restart()

@@ -47,8 +47,9 @@ func (c *receiver) restart(t *testing.T) {
 	c.CloseClientConnections()
 	c.Close()
 	ln := listenAgain(t, addr)
-	c.Server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: handler, ErrorLog: c.Config.ErrorLog},
-		TLS: &tls.Config{Certificates: conf.Certificates}}
+	c.Server = &httptest.Server{Listener: ln,
+		Config: &http.Server{Handler: handler, ErrorLog: c.Config.ErrorLog},
+		TLS:    &tls.Config{Certificates: conf.Certificates}}
 	c.StartTLS()
 }
 
@@ -114,7 +115,8 @@ func deliver(t *testing.T, n, restarts int) {
 	cmd := exec.Command(judge)
 	cmd.Stdin = &lines
 	out, err := cmd.CombinedOutput()
-	if want := fmt.Sprintf("%d valid, %d linked\n", len(once), len(once)-1); err != nil || string(out) != want {
+	if want := fmt.Sprintf("%d valid, %d linked\n", len(once), len(once)-1); err != nil ||
+		string(out) != want {
 		t.Errorf("the SDK: got %s, %v, want %s", out, err, want)
 	}
 }
@@ -199,7 +201,8 @@ func TestWrongCertificate(t *testing.T) {
 		t.Errorf("got %+v and %d events, want %d", st, len(c.all()), n)
 	}
 	wrong.Close()
-	c.Server = &httptest.Server{Listener: listenAgain(t, addr), Config: &http.Server{Handler: handler}, TLS: c.TLS}
+	c.Server = &httptest.Server{Listener: listenAgain(t, addr),
+		Config: &http.Server{Handler: handler}, TLS: c.TLS}
 	c.StartTLS()
 	t.Cleanup(func() { c.Close() })
 	s.put(r)

@@ -120,8 +120,8 @@ func (w *worker) begin(ctx context.Context, moved bool) error {
 			return err
 		}
 		if !same {
-			w.e.cfg.Log.Warn("the chain is not the one that a sink was sent: it is sent again from its beginning",
-				"sink", w.sink.Name, "event", cursor.Seq)
+			w.e.cfg.Log.Warn("the chain is not the one that a sink was sent: it is sent again from "+
+				"its beginning", "sink", w.sink.Name, "event", cursor.Seq)
 			moved = true
 		}
 	}

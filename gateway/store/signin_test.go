@@ -326,8 +326,8 @@ func TestSignInsAndSpace(t *testing.T) {
 
 // A version of the program that does not know sign-ins and accounts can read heads up to version 2.
 func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
-	for name, was := range map[string]byte{"testdata/v1": 1, "testdata/v2": 2, "testdata/v3": 3, "testdata/v4": 4,
-		newest: 5} {
+	for name, was := range map[string]byte{"testdata/v1": 1, "testdata/v2": 2, "testdata/v3": 3,
+		"testdata/v4": 4, newest: 5} {
 		s := loadFixture(t, name)
 		version := func() (v byte) {
 			if err := s.db.View(func(txn *badger.Txn) error {

@@ -205,7 +205,8 @@ func (w *writer) check(ctx context.Context) error {
 			return err
 		}
 		if !maps.Equal(img.Cursors, w.cursors) || !maps.Equal(img.Dead, w.dead) {
-			return fmt.Errorf("store: cursors or dead letters of sinks: memory and disk differ: %w", ErrCorrupt)
+			return fmt.Errorf("store: cursors or dead letters of sinks: memory and disk differ: %w",
+				ErrCorrupt)
 		}
 		return s.checkKinds(txn)
 	})

@@ -107,8 +107,8 @@ var (
 		"Send events to a server")
 	GetSink = declare[ByRef, Sink](toInspect, http.MethodGet, "/v1/sinks/{ref}", "get-sink",
 		"One sink, and how it is doing")
-	ChangeSink = declare[RefBody[SinkChange], Sink](toManage, http.MethodPatch, "/v1/sinks/{ref}", "change-sink",
-		"Pause or resume a sink, or change how it proves who it is").acceptIfMatch()
+	ChangeSink = declare[RefBody[SinkChange], Sink](toManage, http.MethodPatch, "/v1/sinks/{ref}",
+		"change-sink", "Pause or resume a sink, or change how it proves who it is").acceptIfMatch()
 	RemoveSink = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/sinks/{ref}", "remove-sink",
 		"Remove a sink with its place in the events and its dead letters").acceptIfMatch()
 	TestSink = declare[ByRef, Nothing](toManage, http.MethodPost, "/v1/sinks/{ref}/test", "test-sink",

@@ -62,7 +62,8 @@ func TestIsCertificate(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair},
-				MaxVersion: tt.most, MinVersion: tls.VersionTLS10, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: known})
+				MaxVersion: tt.most, MinVersion: tls.VersionTLS10, ClientAuth: tls.RequireAndVerifyClientCert,
+				ClientCAs: known})
 			if err != nil {
 				t.Fatal(err)
 			}

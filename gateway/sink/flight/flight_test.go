@@ -62,7 +62,8 @@ func TestNothingIsLostOrSentTwiceOverOneConnection(t *testing.T) {
 		for at := 1; at <= n; {
 			var batch []sender.Message
 			for i := at; i <= min(at+99, n); i++ {
-				batch = append(batch, sender.Message{ID: fmt.Sprint("1.", i), Seq: uint64(i), Kind: fmt.Sprint(i % 3)})
+				batch = append(batch, sender.Message{ID: fmt.Sprint("1.", i), Seq: uint64(i),
+					Kind: fmt.Sprint(i % 3)})
 			}
 			taken, err := f.Send(t.Context(), s, batch)
 			if (taken < len(batch)) != (err != nil) {

@@ -357,26 +357,28 @@ func TestOtherWaysToSayWhoWeAre(t *testing.T) {
 }
 
 // greeting is the first line of a server.
-const greeting = `INFO {"server_id":"x","version":"2.15.3","headers":true,"max_payload":1048576,"jetstream":true}` +
-	"\r\n"
+const greeting = `INFO {"server_id":"x","version":"2.15.3","headers":true,"max_payload":1048576,` +
+	`"jetstream":true}` + "\r\n"
 
 // TestAServerCannotHarmUs has what a broken or hostile server may send. A panic of the library would
 // end the test.
 func TestAServerCannotHarmUs(t *testing.T) {
 	for name, bytes := range map[string]string{
-		"nothing":                     "",
-		"another protocol":            "HTTP/1.1 400 Bad Request\r\n\r\n",
-		"a line without end":          strings.Repeat("x", 100<<10),
-		"a message of 100 GB":         greeting + "PONG\r\nMSG a 1 99999999999\r\nx",
-		"a message of 900 kB":         greeting + "PONG\r\nMSG a 1 900000\r\n" + strings.Repeat("x", 900000) + "\r\n",
-		"a message of negative size":  greeting + "PONG\r\nMSG a 1 -5\r\n",
-		"more head than message":      greeting + "PONG\r\nHMSG a 1 50 10\r\n0123456789\r\n",
-		"a message that goes on":      greeting + "PONG\r\nMSG a 1 1\r\nxx\r\n",
-		"a message nobody asked for":  greeting + "PONG\r\nMSG a 77 1\r\nx\r\n",
-		"INFO that is no JSON":        "INFO {]}\r\n",
-		"PUB":                         greeting + "PONG\r\nPUB a 1\r\nx\r\n",
-		"an error":                    greeting + "-ERR 'x\x1b[31m'\r\n",
-		"other servers to connect to": strings.Replace(greeting, "}", `,"connect_urls":["127.0.0.1:1"]}`, 1) + "PONG\r\n",
+		"nothing":             "",
+		"another protocol":    "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"a line without end":  strings.Repeat("x", 100<<10),
+		"a message of 100 GB": greeting + "PONG\r\nMSG a 1 99999999999\r\nx",
+		"a message of 900 kB": greeting + "PONG\r\nMSG a 1 900000\r\n" +
+			strings.Repeat("x", 900000) + "\r\n",
+		"a message of negative size": greeting + "PONG\r\nMSG a 1 -5\r\n",
+		"more head than message":     greeting + "PONG\r\nHMSG a 1 50 10\r\n0123456789\r\n",
+		"a message that goes on":     greeting + "PONG\r\nMSG a 1 1\r\nxx\r\n",
+		"a message nobody asked for": greeting + "PONG\r\nMSG a 77 1\r\nx\r\n",
+		"INFO that is no JSON":       "INFO {]}\r\n",
+		"PUB":                        greeting + "PONG\r\nPUB a 1\r\nx\r\n",
+		"an error":                   greeting + "-ERR 'x\x1b[31m'\r\n",
+		"other servers to connect to": strings.Replace(greeting, "}",
+			`,"connect_urls":["127.0.0.1:1"]}`, 1) + "PONG\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSender(t, endpoint.Endpoint{URL: "nats://" + answer(t, bytes), Private: true}, "")
@@ -466,7 +468,8 @@ func TestSendEndsWithItsContext(t *testing.T) {
 
 func TestAPlaceIsTheBeginningOfASubject(t *testing.T) {
 	for place, want := range map[string]bool{"": true, "home": true, "home.doors": true, "a.*": false,
-		">": false, "a..b": false, ".a": false, "a.": false, "a b": false, "$JS": false, "a$": true, "ä": false} {
+		">": false, "a..b": false, ".a": false, "a.": false, "a b": false, "$JS": false, "a$": true,
+		"ä": false} {
 		if _, err := New(sinks.Sink{Place: place}); (err == nil) != want {
 			t.Errorf("%q: got %v, want taken: %v", place, err, want)
 		}

@@ -30,7 +30,7 @@ import (
 const (
 	answerWithin = 10 * time.Second // of a request, with its connection and the answer's body
 	maxHeader    = 16 << 10         // bytes of the answer's header
-	maxBody      = 4 << 10          // of its body, which is read only so that the connection can be used again
+	maxBody      = 4 << 10          // of its body, which is read so that the connection can be used again
 	maxLater     = time.Hour        // of what a server may ask us to wait
 )
 

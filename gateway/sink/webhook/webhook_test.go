@@ -132,7 +132,8 @@ func TestSignatureVerifies(t *testing.T) {
 	}
 	for _, secret := range []keys.Hidden{fresh, old, MintSecret()} {
 		for _, r := range took {
-			line, err := json.Marshal(map[string]any{"secret": secret.Reveal(), "header": r.Header, "body": r.Body})
+			line, err := json.Marshal(map[string]any{"secret": secret.Reveal(), "header": r.Header,
+				"body": r.Body})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -319,7 +320,8 @@ func TestErrorsTellNothing(t *testing.T) {
 		_, err := newTestSender(t, s, time.Minute).Send(t.Context(), messages(1))
 		check(fmt.Sprint(code), err)
 	}
-	for _, text := range []string{canary, "HTTP/1.1 " + canary + " x\r\n\r\n", "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
+	for _, text := range []string{canary, "HTTP/1.1 " + canary + " x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: " + canary + "\r\n\r\n"} {
 		s := answerRaw(t, func(_ context.Context, c net.Conn) { _, _ = io.WriteString(c, text) })
@@ -433,8 +435,10 @@ func TestNoProxy(t *testing.T) {
 	names.lead("127.0.0.1")
 	c := startReceiver(t, nil)
 	s := sinkTo(c.Server)
-	s.Endpoint.URL = strings.Replace(s.Endpoint.URL, "127.0.0.1", "example.com", 1) // a proxy is not for loopback
-	if taken, err := newTestSender(t, s, time.Minute).Send(t.Context(), messages(1)); taken != 1 || err != nil {
+	// A proxy is not for loopback.
+	s.Endpoint.URL = strings.Replace(s.Endpoint.URL, "127.0.0.1", "example.com", 1)
+	if taken, err := newTestSender(t, s, time.Minute).Send(t.Context(), messages(1)); taken != 1 ||
+		err != nil {
 		t.Errorf("got %d, %v", taken, err)
 	}
 }

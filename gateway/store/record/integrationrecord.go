@@ -27,8 +27,8 @@ func packEndpoint(e endpoint.Endpoint) endpointRecord {
 }
 
 func (s endpointRecord) unpack() endpoint.Endpoint {
-	return endpoint.Endpoint{URL: s.URL, User: s.User, Password: keys.Hide(s.Password), CA: s.CA, Cert: s.Cert,
-		Key: keys.Hide(s.Key), Private: s.Private}
+	return endpoint.Endpoint{URL: s.URL, User: s.User, Password: keys.Hide(s.Password), CA: s.CA,
+		Cert: s.Cert, Key: keys.Hide(s.Key), Private: s.Private}
 }
 
 type integrationRecord struct {
@@ -46,11 +46,12 @@ var integrationCodec = &codec[access.Integration, integrationRecord]{
 	since:  5,
 	id:     func(r access.Integration) string { return string(r.ID) },
 	pack: func(r access.Integration) integrationRecord {
-		return integrationRecord{r.Name, packEndpoint(r.Endpoint), r.Base, r.Prefix, r.Paused, MakeStamp(r.Created)}
+		return integrationRecord{r.Name, packEndpoint(r.Endpoint), r.Base, r.Prefix, r.Paused,
+			MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s integrationRecord) (access.Integration, error) {
-		return access.Integration{ID: access.ID(id), Name: s.Name, Endpoint: s.Endpoint.unpack(), Base: s.Base,
-			Prefix: s.Prefix, Paused: s.Paused, Created: s.Created.Time()}, nil
+		return access.Integration{ID: access.ID(id), Name: s.Name, Endpoint: s.Endpoint.unpack(),
+			Base: s.Base, Prefix: s.Prefix, Paused: s.Paused, Created: s.Created.Time()}, nil
 	},
 }
 

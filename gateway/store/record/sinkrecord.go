@@ -76,7 +76,8 @@ func DecodeCursor(plain []byte) (audit.SinkCursor, error) {
 	if len(r.Hash) != len(keys.Hash{}) {
 		return audit.SinkCursor{}, fmt.Errorf("hash length: %w", seal.ErrCorrupt)
 	}
-	return audit.SinkCursor{Epoch: r.Epoch, Seq: r.Seq, Hash: keys.Hash(r.Hash), Failing: r.Failing.Time()}, nil
+	return audit.SinkCursor{Epoch: r.Epoch, Seq: r.Seq, Hash: keys.Hash(r.Hash), Failing: r.Failing.Time()},
+		nil
 }
 
 type deadRecord struct {
@@ -103,5 +104,6 @@ func DecodeDead(seq uint64, plain []byte) (audit.DeadLetter, error) {
 	if err != nil {
 		return audit.DeadLetter{}, err
 	}
-	return audit.DeadLetter{Seq: seq, Why: r.Why, Tries: int(r.Tries & 0x7fffffff), At: time.Unix(0, r.At).UTC()}, nil
+	return audit.DeadLetter{Seq: seq, Why: r.Why, Tries: int(r.Tries & 0x7fffffff),
+		At: time.Unix(0, r.At).UTC()}, nil
 }

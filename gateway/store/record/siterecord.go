@@ -24,6 +24,7 @@ var siteCodec = &codec[access.Site, siteRecord]{
 		return siteRecord{r.Zone, r.Lockdown, r.TimeTrusted, r.Epoch}
 	},
 	unpack: func(_ string, s siteRecord) (access.Site, error) {
-		return access.Site{Zone: s.Zone, Lockdown: s.Lockdown, TimeTrusted: s.TimeTrusted, Epoch: s.Epoch}, nil
+		return access.Site{Zone: s.Zone, Lockdown: s.Lockdown, TimeTrusted: s.TimeTrusted, Epoch: s.Epoch},
+			nil
 	},
 }

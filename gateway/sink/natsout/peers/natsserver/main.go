@@ -93,8 +93,8 @@ func makeOperator(folder string) error {
 	if err != nil {
 		return err
 	}
-	conf := fmt.Sprintf("operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: {%s: %s, %s: %s}\n",
-		operatorJWT, system.public, system.public, systemJWT, account.public, accountJWT)
+	conf := fmt.Sprintf("operator: %s\nsystem_account: %s\nresolver: MEMORY\n"+
+		"resolver_preload: {%s: %s, %s: %s}\n", operatorJWT, system.public, system.public, systemJWT, account.public, accountJWT)
 	return errors.Join(os.WriteFile(filepath.Join(folder, "operator.conf"), []byte(conf), 0o600),
 		os.WriteFile(filepath.Join(folder, "user.creds"), creds, 0o600))
 }
