@@ -18,7 +18,6 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"latchkey/gateway/access"
 	"latchkey/keys"
 )
 
@@ -27,22 +26,6 @@ const (
 	gatewayUser = "latchkey"
 	homeUser    = "homeassistant"
 )
-
-// brokerRights returns who may do what at the broker, in the form of mosquitto's acl_file. It is
-// what gateway/homeassistant/README.md tells people to use.
-func brokerRights(site access.ID) string {
-	return strings.ReplaceAll(`user latchkey
-topic readwrite homeassistant/device/+/config
-topic read homeassistant/status
-topic readwrite latchkey/SITE/#
-
-user homeassistant
-topic read homeassistant/#
-topic write homeassistant/status
-topic read latchkey/SITE/#
-topic write latchkey/SITE/+/set
-`, "SITE", string(site))
-}
 
 // broker is a running MQTT broker, on this machine only.
 type broker struct {
@@ -185,7 +168,7 @@ type right struct {
 	read, write  bool
 }
 
-// parseRights reads the text of brokerRights.
+// parseRights reads the text of an access list.
 func parseRights(text string) (all []right) {
 	user := ""
 	for line := range strings.Lines(text) {

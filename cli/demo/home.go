@@ -16,6 +16,7 @@ import (
 	"latchkey/gateway/admin/client"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/endpoint"
+	"latchkey/gateway/homeassistant"
 	"latchkey/keys"
 )
 
@@ -80,7 +81,7 @@ func buildHome(ctx context.Context, out *console, set Setting, as cast, start st
 	h.home = &home{passwords: users{gatewayUser: keys.Hide(keys.Random(26)),
 		homeUser: keys.Hide(keys.Random(26))}}
 	site := h.store.SiteID()
-	if h.home.broker, err = start(ctx, dir, h.home.passwords, brokerRights(site)); err != nil {
+	if h.home.broker, err = start(ctx, dir, h.home.passwords, homeassistant.AccessList(site)); err != nil {
 		return nil, err
 	}
 	if h.home.gateway, err = newDetour(h.home.broker.addr); err != nil {

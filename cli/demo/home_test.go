@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"latchkey/gateway/endpoint"
-	"latchkey/gateway/homeassistant/hatest"
+	"latchkey/gateway/homeassistant"
 	"latchkey/gateway/mqtt"
 	"latchkey/gateway/website/child"
 	"latchkey/keys"
@@ -59,13 +59,10 @@ func TestAnyBroker(t *testing.T) {
 
 // Each user may do what the README of Home Assistant gives it, and nobody else may do anything.
 func TestBrokersHoldTheRights(t *testing.T) {
-	if got, want := brokerRights("SITE"), hatest.ACL("SITE"); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
 	passwords := users{gatewayUser: keys.Hide("one"), homeUser: keys.Hide("two")}
 	for name, start := range brokers {
 		t.Run(name, func(t *testing.T) {
-			b, err := start(t.Context(), t.TempDir(), passwords, brokerRights("h3n8p2r5tv"))
+			b, err := start(t.Context(), t.TempDir(), passwords, homeassistant.AccessList("h3n8p2r5tv"))
 			if err != nil {
 				t.Fatal(err)
 			}

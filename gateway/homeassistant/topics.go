@@ -14,6 +14,23 @@ type topics struct {
 	site   access.ID // of the site
 }
 
+// AccessList returns who may do what at the broker, as mosquitto's acl_file has it, for a site whose
+// integration has the usual base and prefix. The users are latchkey and homeassistant. The README
+// has it, too.
+func AccessList(site access.ID) string {
+	return strings.ReplaceAll(`user latchkey
+topic readwrite homeassistant/device/+/config
+topic read homeassistant/status
+topic readwrite latchkey/SITE/#
+
+user homeassistant
+topic read homeassistant/#
+topic write homeassistant/status
+topic read latchkey/SITE/#
+topic write latchkey/SITE/+/set
+`, "SITE", string(site))
+}
+
 // The last part of a target's topics.
 const (
 	leafAvailability = "availability"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -188,13 +187,13 @@ func TestWhyThereIsNoConnection(t *testing.T) {
 	public := users.Endpoint("latchkey")
 	public.Private = false
 	old := users.Endpoint("latchkey")
-	old.URL = "mqtt://" + answer(t, "\x20\x02\x00\x01")
+	old.URL = "mqtt://" + badnet.Answer(t, "\x20\x02\x00\x01")
 	kind := users.Endpoint("latchkey")
-	kind.URL = "mqtt://" + answer(t, "\x20\x02\x00\x00")
+	kind.URL = "mqtt://" + badnet.Answer(t, "\x20\x02\x00\x00")
 	http := users.Endpoint("latchkey")
-	http.URL = "mqtt://" + answer(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
+	http.URL = "mqtt://" + badnet.Answer(t, "HTTP/1.1 400 Bad Request\r\n\r\n")
 	nobody := users.Endpoint("latchkey")
-	nobody.URL = "mqtt://" + answer(t, "")
+	nobody.URL = "mqtt://" + badnet.Answer(t, "")
 
 	for name, try := range map[string]struct {
 		endpoint  endpoint.Endpoint
@@ -231,32 +230,6 @@ func TestWhyThereIsNoConnection(t *testing.T) {
 	}
 }
 
-// answer starts a server that answers to each connection with these bytes, and returns its address.
-func answer(t *testing.T, bytes string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.Read(make([]byte, 1000))
-			c.Write([]byte(bytes))
-			c.(*net.TCPConn).CloseWrite()
-			c.Read(make([]byte, 1000))
-			c.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String()
-}
-
 // greeting is a CONNACK without properties.
 const greeting = "\x20\x03\x00\x00\x00"
 
@@ -286,7 +259,7 @@ func TestAServerCannotHarmUs(t *testing.T) {
 		"sends us away, empty":          greeting + "\xe0\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := endpoint.Endpoint{URL: "mqtt://" + answer(t, bytes), Private: true}
+			e := endpoint.Endpoint{URL: "mqtt://" + badnet.Answer(t, bytes), Private: true}
 			c, err := Open(t.Context(), Settings{Endpoint: e, ClientID: "latchkey-1"})
 			if err != nil {
 				return

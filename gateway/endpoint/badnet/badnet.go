@@ -1,5 +1,5 @@
-// Package badnet is a TCP proxy on loopback that cuts, freezes and delays what goes through it. It
-// is for tests only.
+// Package badnet is a TCP proxy on loopback that cuts, freezes and delays what goes through it, and a
+// server that says what it is told to. It is for tests only.
 package badnet
 
 import (
@@ -153,4 +153,47 @@ func (p *Proxy) wait() {
 	p.mu.Unlock()
 	<-frozen
 	time.Sleep(delay)
+}
+
+// Faults are what a long feed of batches goes through, by the number of the batch: cuts before and
+// within it, delays, silence, and a server that is started again at once and after a while. stop ends
+// the server, and start starts it, also one that runs.
+func (p *Proxy) Faults(batches int, stop, start func()) map[int]func() {
+	return map[int]func(){
+		batches / 10: p.Cut,
+		batches / 5:  func() { time.AfterFunc(2*time.Millisecond, p.Cut) },
+		batches / 4:  func() { p.Delay(3 * time.Millisecond); time.AfterFunc(5*time.Millisecond, p.Cut) },
+		batches / 3:  func() { p.Delay(0); start() },
+		batches / 2: func() {
+			p.Freeze()
+			time.AfterFunc(100*time.Millisecond, func() { p.Cut(); p.Thaw() })
+		},
+		batches * 3 / 4: func() { stop(); time.AfterFunc(300*time.Millisecond, start) },
+	}
+}
+
+// Answer starts a server that sends these bytes on each connection, and then only listens. It returns
+// its host:port.
+func Answer(t testing.TB, bytes string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Write([]byte(bytes))
+			c.(*net.TCPConn).CloseWrite()
+			c.Read(make([]byte, 1000))
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return l.Addr().String()
 }

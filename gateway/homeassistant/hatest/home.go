@@ -16,27 +16,15 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/endpoint"
+	"latchkey/gateway/homeassistant"
 	"latchkey/gateway/mqtt"
 )
 
 // within bounds each wait, on a slow machine too.
 const within = 60 * time.Second
 
-// ACL is the access list of mosquitto that the README gives, for a site, with the users latchkey
-// and homeassistant.
-func ACL(site access.ID) string {
-	return strings.ReplaceAll(`user latchkey
-topic readwrite homeassistant/device/+/config
-topic read homeassistant/status
-topic readwrite latchkey/SITE/#
-
-user homeassistant
-topic read homeassistant/#
-topic write homeassistant/status
-topic read latchkey/SITE/#
-topic write latchkey/SITE/+/set
-`, "SITE", string(site))
-}
+// ACL is the access list that the README gives.
+func ACL(site access.ID) string { return homeassistant.AccessList(site) }
 
 // Home is a client that plays Home Assistant. Its methods are safe for concurrent use.
 type Home struct {

@@ -49,24 +49,8 @@ func feed(t *testing.T, n int) {
 	proxy := badnet.Start(t, b.Addr())
 	reader := b.Subscribe("reader", "%t %p", "latchkey/#")
 	s := newSender(t, b.EndpointAt(proxy.Addr(), "latchkey"), "")
-	batches := n / 100
-	cutLater := func(after time.Duration) { time.AfterFunc(after, proxy.Cut) }
-	faults := map[int]func(){
-		batches / 10: proxy.Cut,
-		batches / 5:  func() { cutLater(2 * time.Millisecond) },
-		batches / 4:  func() { proxy.Delay(3 * time.Millisecond); cutLater(5 * time.Millisecond) },
-		batches / 3:  func() { proxy.Delay(0); b.Restart() },
-		batches / 2: func() {
-			proxy.Freeze()
-			time.AfterFunc(100*time.Millisecond, func() { proxy.Cut(); proxy.Thaw() })
-		},
-		batches * 3 / 4: func() {
-			b.Stop()
-			time.AfterFunc(300*time.Millisecond, b.Restart)
-		},
-	}
 	start := time.Now()
-	sinktest.Feed(t, s, n, faults)
+	sinktest.Feed(t, s, n, proxy.Faults(n/100, b.Stop, b.Restart))
 	t.Logf("%d events in %v", n, time.Since(start).Round(time.Millisecond))
 	var r sinktest.Receipt
 	for r.Last() < n {

@@ -66,24 +66,8 @@ func feed(t *testing.T, n int) {
 	stream := server.Stream(admin, events)
 	proxy := badnet.Start(t, server.Addr())
 	s := newSender(t, server.EndpointAt(proxy.Addr(), "latchkey"), "")
-	batches := n / 100
-	cutLater := func(after time.Duration) { time.AfterFunc(after, proxy.Cut) }
-	faults := map[int]func(){
-		batches / 10: proxy.Cut,
-		batches / 5:  func() { cutLater(2 * time.Millisecond) },
-		batches / 4:  func() { proxy.Delay(time.Millisecond); cutLater(20 * time.Millisecond) },
-		batches / 3:  func() { proxy.Delay(0); server.Restart(rights) },
-		batches / 2: func() {
-			proxy.Freeze()
-			time.AfterFunc(100*time.Millisecond, func() { proxy.Cut(); proxy.Thaw() })
-		},
-		batches * 3 / 4: func() {
-			server.Stop()
-			time.AfterFunc(300*time.Millisecond, func() { server.Restart(rights) })
-		},
-	}
 	start := time.Now()
-	sinktest.Feed(t, s, n, faults)
+	sinktest.Feed(t, s, n, proxy.Faults(n/100, server.Stop, func() { server.Restart(rights) }))
 	t.Logf("%d events in %v", n, time.Since(start).Round(time.Millisecond))
 	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != uint64(n) {
 		t.Errorf("the stream has %+v, %v, want %d messages", info, err, n)
@@ -381,38 +365,13 @@ func TestAServerCannotHarmUs(t *testing.T) {
 			`,"connect_urls":["127.0.0.1:1"]}`, 1) + "PONG\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSender(t, endpoint.Endpoint{URL: "nats://" + answer(t, bytes), Private: true}, "")
+			s := newSender(t, endpoint.Endpoint{URL: "nats://" + badnet.Answer(t, bytes), Private: true}, "")
 			taken, err := s.Send(t.Context(), sinktest.Make(1, 1))
 			if taken != 0 || err == nil || sender.IsPermanent(err) || strings.Contains(err.Error(), "\x1b") {
 				t.Errorf("got %d, %v", taken, err)
 			}
 		})
 	}
-}
-
-// answer starts a server that sends these bytes on each connection, and returns its address.
-func answer(t *testing.T, bytes string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.Write([]byte(bytes))
-			c.(*net.TCPConn).CloseWrite()
-			c.Read(make([]byte, 1000))
-			c.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String()
 }
 
 func TestSendEndsWithItsContext(t *testing.T) {
