@@ -17,6 +17,7 @@ import (
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/console/webtest"
+	"latchkey/gateway/endpoint/badnet"
 	"latchkey/gateway/homeassistant/hatest"
 	"latchkey/gateway/mqtt/mosquitto"
 )
@@ -286,9 +287,12 @@ func TestPagesOfIntegrationsAreLive(t *testing.T) {
 
 // What somebody else's server answers is shown as text, on the pages and among the events.
 func TestErrorOfASinkIsText(t *testing.T) {
-	h, c := newHouse(t, here), startReceiver(t)
-	c.set("", true)
-	h.addSink("hooks", c)
+	h := newHouse(t, here)
+	server := badnet.Answer(t, `INFO {"server_id":"x","version":"2.15.3","headers":true,"max_payload":1048576}`+
+		"\r\n-ERR '"+hostile+"'\r\n")
+	h.must("POST", "/v1/sinks", toJSON(t, api.NewSink{Name: "hooks", Protocol: sinks.NATS,
+		Only:     []audit.EventKind{audit.EventPolicy},
+		Endpoint: api.Endpoint{URL: "nats://" + server, Private: true}}), nil)
 	h.must("POST", "/v1/persons", `{"name":"bob"}`, nil)
 	h.waitForSink("hooks", "it fails", func(s api.SinkStatus) bool { return s.State == "failing" })
 	p := h.openSignedIn("owner", webtest.Options{})
