@@ -52,7 +52,8 @@ func TestReasonsAreAll(t *testing.T) {
 		}
 	}
 	if n := len(slices.Compact(slices.Sorted(slices.Values(Reasons)))); n != len(Reasons) || found != n {
-		t.Errorf("%d different reasons of %d in the list, and %d in the code: want the same", n, len(Reasons), found)
+		t.Errorf("%d different reasons of %d in the list, and %d in the code: want the same", n,
+			len(Reasons), found)
 	}
 }
 

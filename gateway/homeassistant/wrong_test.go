@@ -55,8 +55,9 @@ func TestWrongCodesAreCountedByID(t *testing.T) {
 		for range n {
 			now := st.Snapshot().Integrations[r.ID]
 			_, err := st.Admit(t.Context(), access.Attempt{Source: access.ByIntegration, Integration: r.ID,
-				Operator: now.Name, Target: testTarget, Action: wire.Unlock, At: time.Now(), ClockTrusted: true,
-				Code: noCode})
+				Operator: now.Name, Target: testTarget, Action: wire.Unlock, At: time.Now(),
+				ClockTrusted: true,
+				Code:         noCode})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,13 +110,15 @@ func TestWhereHomeAssistantAsksForACode(t *testing.T) {
 		change func(*access.Grant)
 		want   bool
 	}{
-		"to unlock":                  {func(g *access.Grant) { g.Actions = []wire.Action{wire.Unlock} }, true},
+		"to unlock": {func(g *access.Grant) { g.Actions = []wire.Action{wire.Unlock} },
+			true},
 		"to lock":                    {func(g *access.Grant) { g.Actions = []wire.Action{wire.Lock} }, true},
 		"all that fit, on the group": {func(g *access.Grant) { g.Target, g.TargetGroup = "", group }, true},
 		"for a lamp in the group": {func(g *access.Grant) {
 			g.Target, g.TargetGroup, g.Actions = "", group, []wire.Action{wire.On}
 		}, false},
-		"no code": {func(g *access.Grant) { g.Actions, g.Code = []wire.Action{wire.Unlock}, keys.Hidden{} }, false},
+		"no code": {func(g *access.Grant) { g.Actions, g.Code = []wire.Action{wire.Unlock}, keys.Hidden{} },
+			false},
 		"of another": {func(g *access.Grant) {
 			g.Actions, g.Subject = []wire.Action{wire.Unlock}, "c0c0c0c0c0"
 		}, false},
@@ -124,7 +127,8 @@ func TestWhereHomeAssistantAsksForACode(t *testing.T) {
 			Target: testTarget, Effect: access.Allow, Code: keys.Hide("right")}
 		tt.change(&g)
 		p := &access.Policy{Grants: map[access.ID]*access.Grant{g.ID: &g},
-			Groups: map[access.ID]access.Group{group: {ID: group, Of: access.OfTargets, Members: []access.ID{testTarget}}}}
+			Groups: map[access.ID]access.Group{group: {ID: group, Of: access.OfTargets,
+				Members: []access.ID{testTarget}}}}
 		if got := asksCode(p, home, testTarget); got != tt.want {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
