@@ -245,7 +245,7 @@ type Subscription struct {
 	t     testing.TB
 	ready chan struct{}
 	more  chan struct{} // holds one token if there are lines that Next has not seen
-	rest  []byte        // of a line; only Write uses it
+	rest  []byte        // of a line; only Write uses it, while a program runs
 
 	mu    sync.Mutex
 	lines []string // guarded by mu
@@ -253,9 +253,11 @@ type Subscription struct {
 
 // Subscribe reads the topic filters as a user, with mosquitto_sub, until the test ends. It returns
 // when the subscriptions hold. format is that of mosquitto_sub: "%t %p" is topic and payload. A
-// line that begins with "Client " or "Subscribed " is taken for the program's own.
+// line that begins with "Client ", "Subscribed ", "Error: " or "OpenSSL Error" is taken for the
+// program's own.
 //
-// If the broker is persistent, it keeps what comes while it or the program is away.
+// If the broker is persistent, it keeps what comes while it or the program is away. The program, which
+// ends when the broker ends in the middle of a TLS handshake, is started again then.
 func (b *Broker) Subscribe(user, format string, topics ...string) *Subscription {
 	b.t.Helper()
 	// Without stdbuf, lines come in blocks of 4 KB.
@@ -268,12 +270,26 @@ func (b *Broker) Subscribe(user, format string, topics ...string) *Subscription 
 		args = append(args, "-t", topic)
 	}
 	s := &Subscription{t: b.t, ready: make(chan struct{}, 1), more: make(chan struct{}, 1)}
-	cmd := exec.Command(find(b.t, "stdbuf"), args...)
-	cmd.Stdout, cmd.Stderr = s, s
-	if err := cmd.Start(); err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	program := find(b.t, "stdbuf")
+	ctx, end := context.WithCancel(context.Background())
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for ctx.Err() == nil {
+			cmd := exec.CommandContext(ctx, program, args...)
+			cmd.Stdout, cmd.Stderr = s, s
+			if err := cmd.Run(); !b.Persistent {
+				return
+			} else if ctx.Err() == nil {
+				b.t.Logf("mosquitto_sub has ended, and starts again: %v", err)
+			}
+			s.rest = nil
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond): // the broker may be away
+			}
+		}
+	})
+	b.t.Cleanup(func() { end(); ended.Wait() })
 	select {
 	case <-s.ready:
 	case <-time.After(within):
@@ -294,7 +310,8 @@ func (s *Subscription) Write(p []byte) (int, error) {
 		switch text := string(line); {
 		case strings.HasPrefix(text, "Subscribed ("):
 			signal(s.ready)
-		case strings.HasPrefix(text, "Client "), strings.HasPrefix(text, "Subscribed "):
+		case strings.HasPrefix(text, "Client "), strings.HasPrefix(text, "Subscribed "),
+			strings.HasPrefix(text, "Error: "), strings.HasPrefix(text, "OpenSSL Error"):
 		default:
 			s.mu.Lock()
 			s.lines = append(s.lines, text)
