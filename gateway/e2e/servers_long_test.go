@@ -278,8 +278,8 @@ func startMosquitto(t *testing.T, _ func() *brokertest.Rabbit) *faultyServer {
 		allow:  func() { rights(mosquittoACL) },
 		read: func(last uint64) (all []string) {
 			for end := fmt.Sprintf(`"id":"1.%d"`, last); ; {
-				all = append(all, reader.Next())
-				if strings.Contains(all[len(all)-1], end) {
+				line := reader.Next()
+				if all = append(all, line); strings.Contains(line, end) {
 					return all
 				}
 			}
