@@ -2,24 +2,29 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/plgd-dev/go-coap/v3/dtls/server"
 	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
-	coapNet "github.com/plgd-dev/go-coap/v3/net"
-	"github.com/plgd-dev/go-coap/v3/net/responsewriter"
-	"github.com/plgd-dev/go-coap/v3/options/config"
-	"github.com/plgd-dev/go-coap/v3/udp/client"
+	"github.com/plgd-dev/go-coap/v3/udp/coder"
 
 	"latchkey/coapres/transport/message"
+)
+
+const (
+	// nstart is how many of our confirmable messages may wait for their ACK (NSTART, RFC 7252 §4.7):
+	// two, so that a command need not wait behind a read.
+	nstart   = 2
+	maxCalls = 16 // requests of ours that wait for their response
 )
 
 // Handler answers one request of a peer. It fills resp and must set its code. at is when the
@@ -27,27 +32,60 @@ import (
 // connection are handled meanwhile. The messages are only valid during the call.
 type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 
-// Conn is one live association behind CoAP. It is a net.Conn, so that go-coap's server can take it
-// from [Listener.AcceptWithContext].
+// Conn is CoAP on one live association: [message.Exchange] with a lock, a timer, and the calls that
+// wait.
 type Conn struct {
-	*exchange
-	identity  string
-	number    uint64
-	remote    stableAddr
-	cc        *client.Conn
-	node      *nodeEnd // nil at the gateway's end
-	peer      any
-	work      work
-	moved     func(*Conn)                          // may be nil
-	refused   func(c *Conn, code byte, why string) // may be nil
-	logUnsent func(error)
-	moves     atomic.Int64  // not yet reported to moved
-	ping      uint16        // used by the reading goroutine; the last one that pingNewAddress sent
-	read      int64         // used by the reading goroutine; requests that go-coap was given
-	begun     atomic.Int64  // how many of them go-coap has passed to a handler
-	begins    chan struct{} // signalled when begun grows
-	done      chan struct{}
+	dtls     net.Conn // one Read is one record is one message
+	mover    mover
+	identity string
+	number   uint64
+	remote   stableAddr
+	node     *nodeEnd // nil at the gateway's end
+	peer     any
+	handler  Handler
+	log      *slog.Logger
+	idle     time.Duration
+	began    time.Time
+	ctx      context.Context //nolint:containedctx // it ends with the association, not with a caller
+	cancel   context.CancelFunc
+	close    sync.Once
+	done     chan struct{}
+	work     work
+	moved    func(*Conn)                          // may be nil
+	refused  func(c *Conn, code byte, why string) // may be nil
+	path     uint32                               // used by the reading goroutine; the last one
+	ping     uint16                               // the same; the last one that pingNewAddress sent
+	moves    atomic.Int64                         // not yet reported to moved
+	heard    atomic.Int64                         // when the last message was read: ns since began
+
+	mu       sync.Mutex
+	exchange message.Exchange // guarded by mu
+	closed   bool             // guarded by mu
+	timer    *time.Timer      // guarded by mu; retransmits; nil until it is needed
+	timerAt  time.Time        // guarded by mu; when it fires, or zero
+	calls    []*call          // guarded by mu; at most maxCalls
+	unacked  int              // guarded by mu; calls that wait for their ACK, at most nstart
+	turns    []chan struct{}  // guarded by mu; calls that wait for room, in their order
 }
+
+// call is a request or a ping of ours that somebody waits for.
+type call struct {
+	id     uint16
+	acked  bool               // guarded by Conn.mu; it is not among Conn.unacked
+	result chan *pool.Message // gets the response, or nil for a Reset
+}
+
+// mover knows how often the other side's address has changed.
+type mover interface {
+	Path() uint32   // grows with each change
+	Prove(n uint32) // something sent on path n was answered
+}
+
+// fixed is a mover that never moves.
+type fixed struct{}
+
+func (fixed) Path() uint32 { return 0 }
+func (fixed) Prove(uint32) {}
 
 // work counts the messages of one association that are being handled.
 type work struct {
@@ -79,18 +117,17 @@ func (a stableAddr) String() string { return string(a) }
 
 var connNumber atomic.Uint64
 
-// messages is go-coap's own pool; sharing one keeps idle connections small.
+// messages are the messages of all associations. Sharing them keeps idle ones small.
 var messages = pool.New(256, 2048)
 
 func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Conn {
-	return &Conn{
-		exchange: newExchange(c, idle),
-		identity: identity,
-		begins:   make(chan struct{}, 1),
-		done:     make(chan struct{}),
-		number:   number,
-		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), number)),
+	m, ok := c.(mover)
+	if !ok {
+		m = fixed{}
 	}
+	return &Conn{dtls: c, mover: m, identity: identity, number: number, idle: idle, began: time.Now(),
+		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), number)),
+		exchange: message.NewExchange(), done: make(chan struct{})}
 }
 
 // Identity returns the PSK identity whose key opened this association, proven by the handshake.
@@ -98,13 +135,21 @@ func (c *Conn) Identity() string { return c.identity }
 
 // Home returns the other side's last proven address: one that answered what was sent there.
 func (c *Conn) Home() netip.AddrPort {
-	if e, ok := c.exchange.Conn.(established); ok {
+	if e, ok := c.dtls.(established); ok {
 		e.association.mu.Lock()
 		defer e.association.mu.Unlock()
 		return e.home
 	}
 	return netip.AddrPort{}
 }
+
+// Path returns a number that grows when the other side's address changes. Only an answer to
+// something sent there proves the new address.
+func (c *Conn) Path() uint32 { return c.mover.Path() }
+
+// LastHeard returns when the other side's newest message of any kind was read, or when the
+// association began.
+func (c *Conn) LastHeard() time.Time { return c.began.Add(time.Duration(c.heard.Load())) }
 
 // SetPeer stores what the layer above knows of the other side. It may be called once, before the
 // first message is read.
@@ -119,151 +164,332 @@ func (c *Conn) Number() uint64 { return c.number }
 // RemoteAddr names this association: its first address, and a number that is never used again.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-// start puts go-coap above the connection. It must be called once, before serve or Do.
-func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
-	cfg := client.DefaultConfig
-	cfg.Common = config.NewCommon[*client.Conn]()
-	c.logUnsent = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
-	cfg.Errors = c.logUnsent // by default go-coap prints them to standard output
-	cfg.MessagePool = messages
-	cfg.ReceivedMessageQueueSize = message.MaxInFlight
-	cfg.LimitClientParallelRequests = 16
-	cfg.LimitClientEndpointParallelRequests = 16
-	// Our own message layer retransmits. NSTART (RFC 7252 §4.7) is 2, so that a command need not
-	// wait behind a read.
-	cfg.TransmissionNStart = 2
-	cfg.TransmissionAcknowledgeTimeout = message.ExchangeLife
-	cfg.TransmissionMaxRetransmit = 1
-	cfg.GetToken = func() (coap.Token, error) { return c.exchange.makeToken(), nil }
-	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn,
-		match config.HandlerFunc[*client.Conn]) {
-		// go-coap would look for a request's token among those of our own requests. But each side
-		// chooses its own tokens (RFC 7252 §5.3.1), so requests bypass that.
-		if isRequest(m) {
-			match = func(w *responsewriter.ResponseWriter[*client.Conn],
-				req *pool.Message) {
-				c.answerRequest(h, req, w.Message())
-			}
-			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // at most message.MaxInFlight
-			c.begun.Add(1)
-			select {
-			case c.begins <- struct{}{}:
-			default:
-			}
-			return
-		}
-		// This passes a response to the waiting call and does not block.
-		cc.ProcessReceivedMessageWithHandler(m, match)
-	}
-	// A response that nobody waits for any more.
-	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {}
-	s := server.NewSession(ctx, coapNet.NewConn(c), message.MaxSize, message.MaxSize, true)
-	c.exchange.moved = c.pingNewAddress
-	if c.refused != nil {
-		c.exchange.refused = func(code byte, why string) { c.refused(c, code, why) }
-	}
-	c.cc = client.NewConnWithOpts(s, &cfg, client.WithResponseMessageCache(noCache{}))
-}
-
-func isRequest(m *pool.Message) bool { return m.Code() > 0 && m.Code() < 32 }
-
-// Read reads from the exchange. go-coap drops its queue when the association's context ends. So at
-// the end Read first waits until go-coap has passed on all earlier requests.
-func (c *Conn) Read(b []byte) (int, error) {
-	n, err := c.exchange.Read(b)
-	if err == nil && n > 1 && b[1] > 0 && b[1] < 32 {
-		c.read++
-	}
-	for err != nil && c.begun.Load() < c.read {
-		select {
-		case <-c.begins:
-		case <-c.Context().Done():
-			return n, err
-		}
-	}
-	return n, err
-}
-
-// Write writes to the exchange. An answer that cannot be sent, mostly because the other side has
-// left, counts as a lost datagram. If Write returned the error, go-coap would end the association
-// and drop messages that are still queued.
-func (c *Conn) Write(b []byte) (int, error) {
-	n, err := c.exchange.Write(b)
-	if err != nil && len(b) > 1 && b[1]>>5 >= 2 {
-		c.logUnsent(err)
-		return len(b), nil
-	}
-	return n, err
-}
-
-// answerRequest lets h fill the response to a request. It is piggybacked on the ACK of a
-// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2).
-func (c *Conn) answerRequest(h Handler, req, resp *pool.Message) {
-	at, ok := c.findArrival(uint16(req.MessageID()), req.Token())
-	if !ok {
-		return
-	}
-	resp.SetToken(req.Token())
-	if resp.SetCode(codes.NotFound); h != nil {
-		h(c, req, resp, at)
-	}
-	resp.SetType(coap.NonConfirmable)
-	resp.SetMessageID(c.cc.GetMessageID())
-	if req.Type() == coap.Confirmable {
-		resp.SetType(coap.Acknowledgement)
-		resp.SetMessageID(req.MessageID())
-	}
-}
-
-// serve reads messages until the association ends. It must be followed by finish.
-func (c *Conn) serve() error { return c.cc.Run() }
-
-// finish waits until an association that has ended has closed its socket and its handlers have
-// returned.
-func (c *Conn) finish() {
-	_ = c.exchange.Close()                      // somebody else's Close may still be running
-	_ = c.exchange.SetReadDeadline(time.Time{}) // otherwise pion keeps a timer for the idle time
-	c.work.end()
-	close(c.done)
-}
-
 // Context returns a context that ends with the association.
-func (c *Conn) Context() context.Context { return c.cc.Context() }
+func (c *Conn) Context() context.Context { return c.ctx }
 
 // Done returns a channel that is closed when the association has ended and its last handler has
 // returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
+// start must be called once, before serve or Do. h may be nil.
+func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.handler, c.log = h, log
+}
+
+// serve reads messages until the association ends, and returns why. It must be followed by finish.
+func (c *Conn) serve() error {
+	defer c.cancel()
+	for b := make([]byte, message.MaxSize); ; {
+		if err := c.dtls.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+			return err
+		}
+		switch n, err := c.dtls.Read(b); {
+		case err == nil:
+			if err := c.receive(b[:n], time.Now()); err != nil {
+				return err
+			}
+		case !isTemporary(err):
+			return err
+		}
+	}
+}
+
+// finish waits until an association that has ended has closed its socket and its handlers have
+// returned.
+func (c *Conn) finish() {
+	_ = c.Close()                           // somebody else's Close may still be running
+	_ = c.dtls.SetReadDeadline(time.Time{}) // otherwise pion keeps a timer for the idle time
+	c.work.end()
+	close(c.done)
+}
+
+// receive handles one message that was read at that time. Nothing in it ends the association; the
+// error is one of writing.
+func (c *Conn) receive(m []byte, at time.Time) error {
+	c.heard.Store(int64(at.Sub(c.began)))
+	if p := c.mover.Path(); p != c.path {
+		c.path = p
+		c.pingNewAddress()
+	}
+	c.mu.Lock()
+	r := c.exchange.Receive(m, at)
+	c.mu.Unlock()
+	if r.Proves {
+		c.mover.Prove(r.Path) // before anybody acts on the answer
+	}
+	if r.Why != "" && c.refused != nil {
+		c.refused(c, r.Reply[1], r.Why)
+	}
+	switch r.Kind {
+	case message.Request:
+		if req := c.decode(m); req != nil {
+			c.work.begin(func() { c.answer(req, at) }) // at most message.MaxInFlight
+		}
+	case message.Response:
+		c.settle(r, c.decode(m))
+	case message.Acknowledged, message.Reset:
+		c.settle(r, nil)
+	}
+	if r.Reply != nil {
+		_, err := c.dtls.Write(r.Reply)
+		return err
+	}
+	return nil
+}
+
+// decode returns a well-formed message for a handler or a caller.
+func (c *Conn) decode(m []byte) *pool.Message {
+	msg := messages.AcquireMessage(c.ctx)
+	if _, err := msg.UnmarshalWithDecoder(coder.DefaultCoder, m); err != nil {
+		c.log.Warn("message not understood", "addr", c.remote.String(), "err", err) // [message.Check] passed it
+		messages.ReleaseMessage(msg)
+		return nil
+	}
+	return msg
+}
+
+// settle tells a call what came.
+func (c *Conn) settle(r message.Received, response *pool.Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.calls, func(k *call) bool { return k.id == r.ID })
+	if i < 0 {
+		return // a ping of pingNewAddress
+	}
+	k := c.calls[i]
+	c.acknowledge(k)
+	switch {
+	case r.Kind == message.Response && response != nil, r.Kind == message.Reset:
+		select {
+		case k.result <- response:
+		default:
+		}
+	}
+}
+
+// acknowledge notes that a call waits for its ACK no more. The caller holds c.mu.
+func (c *Conn) acknowledge(k *call) {
+	if !k.acked {
+		k.acked = true
+		c.unacked--
+		c.giveTurns()
+	}
+}
+
+// giveTurns lets waiting calls go on, if there is room. The caller holds c.mu.
+func (c *Conn) giveTurns() {
+	for len(c.turns) > 0 && c.unacked < nstart && len(c.calls) < maxCalls {
+		c.unacked++
+		close(c.turns[0])
+		c.turns = c.turns[1:]
+	}
+}
+
+// answer lets the handler fill the response to a request. It is piggybacked on the ACK of a
+// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2). An answer that cannot be sent,
+// mostly because the other side has left, is lost as a datagram is.
+func (c *Conn) answer(req *pool.Message, at time.Time) {
+	defer messages.ReleaseMessage(req)
+	resp := messages.AcquireMessage(c.ctx)
+	defer messages.ReleaseMessage(resp)
+	resp.SetToken(req.Token())
+	if resp.SetCode(codes.NotFound); c.handler != nil {
+		c.handler(c, req, resp, at)
+	}
+	c.mu.Lock()
+	resp.SetType(coap.NonConfirmable)
+	resp.SetMessageID(int32(c.exchange.NextID()))
+	if req.Type() == coap.Confirmable {
+		resp.SetType(coap.Acknowledgement)
+		resp.SetMessageID(req.MessageID())
+	}
+	b, err := resp.MarshalWithEncoder(coder.DefaultCoder)
+	if err == nil {
+		c.exchange.Keep(b)
+	}
+	c.mu.Unlock()
+	if err == nil {
+		_, err = c.dtls.Write(b)
+	}
+	if err != nil {
+		c.log.Debug("message not sent", "addr", c.remote.String(), "err", err)
+	}
+}
+
+var (
+	errReset = errors.New("the other side does not know the request (Reset)")
+	errEnded = errors.New("transport: the association has ended")
+)
+
 // Do sends a confirmable request and waits for its answer. It retransmits at intervals that the
 // round trip suggests, until the request's context ends or the other side answers with a Reset. The
 // context must have a deadline. The answer belongs to the caller.
 func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
-	if _, ok := req.Context().Deadline(); !ok {
-		return nil, fmt.Errorf("transport: request without a deadline")
+	ctx := req.Context()
+	if _, ok := ctx.Deadline(); !ok {
+		return nil, errors.New("transport: request without a deadline")
 	}
-	req.SetToken(c.exchange.makeToken())
+	if err := c.takeTurn(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	k := c.addCall(c.exchange.NextID())
+	req.SetToken(c.exchange.NextToken())
 	req.SetType(coap.Confirmable)
-	req.SetMessageID(c.cc.GetMessageID())
-	mid := uint16(req.MessageID())
-	ctx, cancel := context.WithCancelCause(req.Context())
-	defer cancel(nil)
-	c.awaitReset(mid, cancel)
-	defer c.forgetRequest(mid)
-	req.SetContext(ctx)
-	a, err := c.cc.Do(req)
-	if err != nil && context.Cause(ctx) == errReset {
+	req.SetMessageID(int32(k.id))
+	b, err := req.MarshalWithEncoder(coder.DefaultCoder)
+	if err == nil {
+		c.exchange.Send(slices.Clone(b), c.mover.Path(), time.Now())
+		c.setTimer()
+	}
+	c.mu.Unlock()
+	defer c.endCall(k)
+	if err == nil {
+		_, err = c.dtls.Write(b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
+	}
+	response, err := c.wait(ctx, k)
+	if err == nil && response == nil {
 		err = fmt.Errorf("transport: %w", errReset)
 	}
-	return a, err
+	return response, err
 }
 
-// pingNewAddress pings the other side at its new address (RFC 7252 §4.3). Whoever answers with a
-// Reset has the keys and receives what we send there. If the node moves again before it answers,
-// only the newest address is pinged.
+// takeTurn waits until one more call may begin.
+func (c *Conn) takeTurn(ctx context.Context) error {
+	c.mu.Lock()
+	if len(c.turns) == 0 && c.unacked < nstart && len(c.calls) < maxCalls {
+		c.unacked++
+		c.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	c.turns = append(c.turns, turn)
+	c.mu.Unlock()
+	var err error
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-c.ctx.Done():
+		err = errEnded
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.turns, turn); i >= 0 {
+		c.turns = slices.Delete(c.turns, i, i+1)
+	} else { // it came meanwhile
+		c.unacked--
+		c.giveTurns()
+	}
+	return err
+}
+
+// addCall adds a call, which has its turn. The caller holds c.mu.
+func (c *Conn) addCall(id uint16) *call {
+	k := &call{id: id, result: make(chan *pool.Message, 1)}
+	c.calls = append(c.calls, k)
+	return k
+}
+
+// endCall removes a call and stops the retransmission of its request.
+func (c *Conn) endCall(k *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.exchange.Forget(k.id)
+	c.acknowledge(k)
+	if c.calls = slices.DeleteFunc(c.calls, func(o *call) bool { return o == k }); len(c.calls) == 0 {
+		c.calls = nil
+	}
+	c.giveTurns()
+}
+
+// wait returns the response to a call, or nil after a Reset.
+func (c *Conn) wait(ctx context.Context, k *call) (*pool.Message, error) {
+	select {
+	case response := <-k.result:
+		return response, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.ctx.Done():
+		return nil, errEnded
+	}
+}
+
+// setTimer sets the timer to the next retransmission. The caller holds c.mu.
+func (c *Conn) setTimer() {
+	if c.closed {
+		c.exchange.Clear()
+	}
+	due := c.exchange.Due()
+	switch {
+	case due.IsZero() || !c.timerAt.IsZero() && !due.Before(c.timerAt): // it fires in time
+		return
+	case c.timer == nil:
+		c.timer = time.AfterFunc(time.Until(due), c.retransmit)
+	default:
+		c.timer.Reset(time.Until(due))
+	}
+	c.timerAt = due
+}
+
+// retransmit sends what is due. If the connection is gone, Read returns the error.
+func (c *Conn) retransmit() {
+	c.mu.Lock()
+	c.timerAt = time.Time{}
+	again := c.exchange.Retransmit(c.mover.Path(), time.Now())
+	c.setTimer()
+	c.mu.Unlock()
+	for _, b := range again {
+		_, _ = c.dtls.Write(b)
+	}
+}
+
+// pingLimit is how long Ping waits. It repeats the ping after pingRepeat, and again after twice
+// that time.
+const (
+	pingLimit  = time.Second
+	pingRepeat = pingLimit / 4
+)
+
+var errNoPong = errors.New("transport: a ping was not answered")
+
+// Ping asks the other side for a Reset (RFC 7252 §4.3), at most three times within one second. It
+// returns nil if a Reset came: whoever sent it has this association's keys.
+func (c *Conn) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingLimit)
+	defer cancel()
+	c.mu.Lock()
+	b, id := c.exchange.Ping(c.mover.Path(), pingRepeat, time.Now())
+	k := c.addCall(id)
+	k.acked = true // it needs no turn
+	c.setTimer()
+	c.mu.Unlock()
+	defer c.endCall(k)
+	if _, err := c.dtls.Write(b); err != nil {
+		return fmt.Errorf("transport: %w", err)
+	}
+	if _, err := c.wait(ctx, k); err != nil {
+		return errNoPong
+	}
+	return nil
+}
+
+// pingNewAddress pings the other side at its new address. Whoever answers with a Reset has the keys
+// and receives what we send there. If the node moves again before it answers, only the newest
+// address is pinged.
 func (c *Conn) pingNewAddress() {
-	c.exchange.forgetPing(c.ping)
-	c.ping = uint16(c.cc.GetMessageID())
-	_ = c.exchange.sendPing(c.ping, 0) // if the connection is gone, Read returns the error
+	c.mu.Lock()
+	c.exchange.Forget(c.ping)
+	b, id := c.exchange.Ping(c.mover.Path(), 0, time.Now())
+	c.ping = id
+	c.setTimer()
+	c.mu.Unlock()
+	_, _ = c.dtls.Write(b) // if the connection is gone, Read returns the error
 	if c.moved != nil && c.moves.Add(1) == 1 {
 		c.work.begin(c.reportMoves)
 	}
@@ -279,7 +505,7 @@ func (c *Conn) reportMoves() {
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-c.Context().Done():
+		case <-c.ctx.Done():
 			return
 		}
 	}
@@ -288,15 +514,24 @@ func (c *Conn) reportMoves() {
 // End closes the association with a close_notify. Messages that came before are handled first, and
 // then its context ends.
 func (c *Conn) End() error {
-	if e, ok := c.exchange.Conn.(established); ok {
+	if e, ok := c.dtls.(established); ok {
 		e.drainQueue()
 	}
-	return c.exchange.Close()
+	return c.Close()
 }
 
-// noCache caches nothing: exchange answers repeated requests.
-type noCache struct{}
-
-func (noCache) Load(string, *pool.Message) (bool, error) { return false, nil }
-func (noCache) Store(string, *pool.Message) error        { return nil }
-func (noCache) CheckExpirations(time.Time)               {}
+// Close stops all retransmission and ends the DTLS connection with a close_notify. Twice is
+// harmless; both calls return when that is done.
+func (c *Conn) Close() (err error) {
+	c.close.Do(func() {
+		c.mu.Lock()
+		c.closed = true
+		c.exchange.Clear()
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+		c.mu.Unlock()
+		err = c.dtls.Close()
+	})
+	return err
+}

@@ -103,38 +103,6 @@ func (c *Conn) Hinted() <-chan struct{} {
 	return c.node.guard.hints
 }
 
-// pingLimit is how long Ping waits. It repeats the ping after pingRepeat, and again after twice
-// that time.
-const (
-	pingLimit  = time.Second
-	pingRepeat = pingLimit / 4
-)
-
-var errNoPong = errors.New("transport: a ping was not answered")
-
-// Ping asks the other side for a Reset (RFC 7252 §4.3), at most three times within one second. It
-// returns nil if a Reset came: whoever sent it has this association's keys.
-func (c *Conn) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingLimit)
-	defer cancel()
-	pong, answered := context.WithCancelCause(ctx)
-	defer answered(nil)
-	mid := uint16(c.cc.GetMessageID())
-	c.awaitReset(mid, answered)
-	defer c.forgetRequest(mid)
-	if err := c.exchange.sendPing(mid, pingRepeat); err != nil {
-		return err
-	}
-	select {
-	case <-pong.Done():
-	case <-c.Context().Done():
-	}
-	if context.Cause(pong) != errReset {
-		return errNoPong
-	}
-	return nil
-}
-
 // ownSocket gives the node's socket the same life as its association.
 type ownSocket struct {
 	net.Conn

@@ -429,14 +429,12 @@ func TestManyMoves(t *testing.T) {
 			makeGET(c.mid)))
 		eventually(t, "the session moves", func() bool { return g.Path() == uint32(i+1) })
 	}
-	eventually(t, "only the newest address is pinged", func() bool {
-		g.exchange.mu.Lock()
-		defer g.exchange.mu.Unlock()
-		for _, o := range g.out {
-			return len(g.out) == 1 && o.path == moves
-		}
-		return false
-	})
+	g.mu.Lock()
+	pings := g.exchange.Retransmit(moves, time.Now().Add(time.Hour))
+	g.mu.Unlock()
+	if len(pings) != 1 {
+		t.Errorf("got %d addresses that would be pinged again, want only the newest", len(pings))
+	}
 	if n := len(reported); n != 1 {
 		t.Errorf("Moved was called %d times at once, want once", n)
 	}

@@ -228,7 +228,7 @@ func (l *Listener) runHandshake(ctx context.Context, a *association) {
 		old.mute.Store(true)
 	}
 	select {
-	case l.accept <- c:
+	case l.accepted <- c:
 	case <-l.ctx.Done():
 		_ = a.dc.Close()
 		_ = a.Close()

@@ -317,3 +317,15 @@ func encodeMessage(t testing.TB, typ coap.Type, code codes.Code, mid uint16, tok
 	}
 	return b[:n]
 }
+
+func makeCON(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.Confirmable, codes.POST, mid, []byte(token), "scan", body)
+}
+
+func makeNON(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.NonConfirmable, codes.POST, mid, []byte(token), "scan", body)
+}
+
+func makeACK(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.Acknowledgement, codes.Changed, mid, []byte(token), "", body)
+}

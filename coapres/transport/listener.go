@@ -50,17 +50,17 @@ type Config struct {
 // Listener accepts DTLS associations on one UDP socket. One goroutine splits every datagram and
 // gives each record to its association. It answers all other records itself, or drops them.
 type Listener struct {
-	cfg    Config
-	log    *slog.Logger
-	socket *socket
-	accept chan *Conn
-	ctx    context.Context //nolint:containedctx // it ends with Close, not with a caller
-	stop   context.CancelFunc
-	ended  chan struct{} // closed when nothing is read any more
-	err    error         // why it ended; set before ended is closed
-	close  sync.Once
-	wg     sync.WaitGroup
-	pion   *pionLog
+	cfg      Config
+	log      *slog.Logger
+	socket   *socket
+	accepted chan *Conn
+	ctx      context.Context //nolint:containedctx // it ends with Close, not with a caller
+	stop     context.CancelFunc
+	ended    chan struct{} // closed when nothing is read any more
+	err      error         // why it ended; set before ended is closed
+	close    sync.Once
+	wg       sync.WaitGroup
+	pion     *pionLog
 
 	cookies   *record.Cookies // used by the reading goroutine
 	stateless bool
@@ -133,7 +133,7 @@ func Listen(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn),
+	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accepted: make(chan *Conn),
 		ended: make(chan struct{}), pion: newPionLog(),
 		cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
 		busy:   rate.Sometimes{Interval: 10 * time.Second},
@@ -218,10 +218,10 @@ func (l *Listener) dropLocked(a *association) {
 	}
 }
 
-// AcceptWithContext returns the next association whose handshake is complete, a *[Conn].
-func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
+// accept returns the next association whose handshake is complete.
+func (l *Listener) accept(ctx context.Context) (*Conn, error) {
 	select {
-	case c := <-l.accept:
+	case c := <-l.accepted:
 		return c, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -222,7 +222,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if _, err := l.AcceptWithContext(ctx); !errors.Is(err, net.ErrClosed) {
+	if _, err := l.accept(ctx); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept after close: got %v, want net.ErrClosed", err)
 	}
 	if err := l.Serve(ctx, nil, nil, nil); !errors.Is(err, net.ErrClosed) {
@@ -245,7 +245,7 @@ func TestCloseWithoutServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.AcceptWithContext(expiredContext(t)); !errors.Is(err, context.Canceled) {
+	if _, err := l.accept(expiredContext(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want its context's error", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -16,20 +16,18 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 	defer wg.Wait()
 	defer cancel()
 	for {
-		nc, err := l.AcceptWithContext(ctx)
+		c, err := l.accept(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("transport: serve: %w", err)
 		}
-		c := nc.(*Conn)
 		wg.Go(func() {
 			c.start(ctx, h, l.log)
 			if err := open(c); err != nil {
 				l.log.Info("session refused", "addr", c.RemoteAddr(), "err", err)
-				_ = c.exchange.Close()
-				_ = c.serve() // go-coap's own goroutines end
+				c.cancel()
 				c.finish()
 				return
 			}

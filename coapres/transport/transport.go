@@ -4,9 +4,9 @@
 //
 // A datagram takes this way: socket reads it. Listener.handleDatagram splits it and finds the
 // association of each record, or answers a ClientHello with a cookie. association queues the record
-// for pion, which decrypts it. exchange filters messages and retransmits as CoAP requires. go-coap
-// parses the message, and the Handler answers it. The answer goes the same way back, from Conn to
-// socket.
+// for pion, which decrypts it. Conn gives the message to its message.Exchange, which filters,
+// answers repeated requests and retransmits as CoAP requires. go-coap's coder parses the message,
+// and the Handler answers it. The answer goes the same way back, from Conn to socket.
 //
 // This differs from pion's own listener, go-coap's dtls.Server and libcoap: a forged plaintext
 // datagram ends no session, a node that starts again on the same port is served at once, and a
