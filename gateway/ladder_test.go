@@ -22,6 +22,7 @@ var ladder = map[string]float64{
 	"coapres/wire":                          1,
 	"coapres/transport/message":             1,
 	"coapres/transport/message/messagetest": 2,
+	"coapres/transport/record/ccm":          0,
 	"coapres/transport/record":              1,
 	"coapres/transport":                     2,
 	"coapres":                               2,
@@ -124,7 +125,8 @@ var alone = map[string][]string{
 		"gateway/store/reader"},
 	"google.golang.org/protobuf": {"gateway/store/folder"},
 	// bench compares with stock go-coap, and its load uses a node that costs little.
-	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"},
+	"github.com/pion": {"coapres/transport", "coapres/transport/record/ccm_test", "bench/load",
+		"bench/server", "bench/peer_test"},
 	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi", "gateway/admin/route"},
 	"github.com/urfave/cli": {"cli", "cli/serving", "cli/settings", "cli/demo", "cli/simulate",
 		"cli/terminal"},
