@@ -25,6 +25,7 @@ var ladder = map[string]float64{
 	"coapres/transport/record/ccm":          0,
 	"coapres/transport/record":              1,
 	"coapres/transport/record/protect":      1.3,
+	"coapres/transport/takeover":            1.6,
 	"coapres/transport":                     2,
 	"coapres":                               2,
 	"coapres/device":                        3,
@@ -126,7 +127,7 @@ var alone = map[string][]string{
 		"gateway/store/reader"},
 	"google.golang.org/protobuf": {"gateway/store/folder"},
 	// bench compares with stock go-coap, and its load uses a node that costs little.
-	"github.com/pion": {"coapres/transport", "coapres/transport/record/ccm_test",
+	"github.com/pion": {"coapres/transport", "coapres/transport/takeover", "coapres/transport/record/ccm_test",
 		"coapres/transport/record/protect_test", "bench/load", "bench/server", "bench/peer_test"},
 	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi", "gateway/admin/route"},
 	"github.com/urfave/cli": {"cli", "cli/serving", "cli/settings", "cli/demo", "cli/simulate",
