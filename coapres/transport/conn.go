@@ -35,8 +35,7 @@ type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 // Conn is CoAP on one live association: [message.Exchange] with a lock, a timer, and the calls that
 // wait.
 type Conn struct {
-	dtls     net.Conn // one Read is one record is one message
-	mover    mover
+	link     link
 	identity string
 	number   uint64
 	remote   stableAddr
@@ -44,23 +43,25 @@ type Conn struct {
 	peer     any
 	handler  Handler
 	log      *slog.Logger
-	idle     time.Duration
 	began    time.Time
 	ctx      context.Context //nolint:containedctx // it ends with the association, not with a caller
 	cancel   context.CancelFunc
 	close    sync.Once
+	opened   chan struct{} // closed when messages are handled as they come, or never will be
+	closed   func(*Conn)   // set before opened is closed; may be nil
 	done     chan struct{}
 	work     work
 	moved    func(*Conn)                          // may be nil
 	refused  func(c *Conn, code byte, why string) // may be nil
-	path     uint32                               // used by the reading goroutine; the last one
+	path     uint32                               // used by receive; the last one
 	ping     uint16                               // the same; the last one that pingNewAddress sent
 	moves    atomic.Int64                         // not yet reported to moved
 	heard    atomic.Int64                         // when the last message was read: ns since began
 
 	mu       sync.Mutex
 	exchange message.Exchange // guarded by mu
-	closed   bool             // guarded by mu
+	over     bool             // guarded by mu; nothing is retransmitted any more
+	started  bool             // guarded by mu; opened will be closed
 	timer    *time.Timer      // guarded by mu; retransmits; nil until it is needed
 	timerAt  time.Time        // guarded by mu; when it fires, or zero
 	calls    []*call          // guarded by mu; at most maxCalls
@@ -75,17 +76,23 @@ type call struct {
 	result chan *pool.Message // gets the response, or nil for a Reset
 }
 
-// mover knows how often the other side's address has changed.
-type mover interface {
-	Path() uint32   // grows with each change
+// link carries the messages of one association. It gives each message that comes to
+// [Conn.receive], one at a time.
+type link interface {
+	Write(m []byte) error // one message
+	Close() error         // ends the association
+	RemoteAddr() net.Addr
+	Home() netip.AddrPort
+	Path() uint32   // grows with each change of the other side's address
 	Prove(n uint32) // something sent on path n was answered
 }
 
-// fixed is a mover that never moves.
+// fixed is the other side of a link whose address never changes.
 type fixed struct{}
 
-func (fixed) Path() uint32 { return 0 }
-func (fixed) Prove(uint32) {}
+func (fixed) Home() netip.AddrPort { return netip.AddrPort{} }
+func (fixed) Path() uint32         { return 0 }
+func (fixed) Prove(uint32)         {}
 
 // work counts the messages of one association that are being handled.
 type work struct {
@@ -120,32 +127,23 @@ var connNumber atomic.Uint64
 // messages are the messages of all associations. Sharing them keeps idle ones small.
 var messages = pool.New(256, 2048)
 
-func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Conn {
-	m, ok := c.(mover)
-	if !ok {
-		m = fixed{}
-	}
-	return &Conn{dtls: c, mover: m, identity: identity, number: number, idle: idle, began: time.Now(),
-		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), number)),
-		exchange: message.NewExchange(), done: make(chan struct{})}
+func newConn(l link, number uint64, identity string) *Conn {
+	c := &Conn{link: l, identity: identity, number: number, began: time.Now(),
+		remote:   stableAddr(fmt.Sprintf("%s#%d", l.RemoteAddr(), number)),
+		exchange: message.NewExchange(), opened: make(chan struct{}), done: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
 }
 
 // Identity returns the PSK identity whose key opened this association, proven by the handshake.
 func (c *Conn) Identity() string { return c.identity }
 
 // Home returns the other side's last proven address: one that answered what was sent there.
-func (c *Conn) Home() netip.AddrPort {
-	if e, ok := c.dtls.(established); ok {
-		e.association.mu.Lock()
-		defer e.association.mu.Unlock()
-		return e.home
-	}
-	return netip.AddrPort{}
-}
+func (c *Conn) Home() netip.AddrPort { return c.link.Home() }
 
 // Path returns a number that grows when the other side's address changes. Only an answer to
 // something sent there proves the new address.
-func (c *Conn) Path() uint32 { return c.mover.Path() }
+func (c *Conn) Path() uint32 { return c.link.Path() }
 
 // LastHeard returns when the other side's newest message of any kind was read, or when the
 // association began.
@@ -171,44 +169,27 @@ func (c *Conn) Context() context.Context { return c.ctx }
 // returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// start must be called once, before serve or Do. h may be nil.
-func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
-	c.ctx, c.cancel = context.WithCancel(ctx)
+// start must be called once, before the first message is received and before Do. If ok, open must
+// follow; otherwise the association has already ended. h may be nil.
+func (c *Conn) start(h Handler, log *slog.Logger) (ok bool) {
 	c.handler, c.log = h, log
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started = !c.over
+	return c.started
 }
 
-// serve reads messages until the association ends, and returns why. It must be followed by finish.
-func (c *Conn) serve() error {
-	defer c.cancel()
-	for b := make([]byte, message.MaxSize); ; {
-		if err := c.dtls.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
-			return err
-		}
-		switch n, err := c.dtls.Read(b); {
-		case err == nil:
-			if err := c.receive(b[:n], time.Now()); err != nil {
-				return err
-			}
-		case !isTemporary(err):
-			return err
-		}
-	}
+// open says that messages are handled from now on, as they come. closed, which may be nil, is called
+// once after the association's end, while handlers may still run.
+func (c *Conn) open(closed func(*Conn)) {
+	c.closed = closed
+	close(c.opened)
 }
 
-// finish waits until an association that has ended has closed its socket and its handlers have
-// returned.
-func (c *Conn) finish() {
-	_ = c.Close()                           // somebody else's Close may still be running
-	_ = c.dtls.SetReadDeadline(time.Time{}) // otherwise pion keeps a timer for the idle time
-	c.work.end()
-	close(c.done)
-}
-
-// receive handles one message that was read at that time. Nothing in it ends the association; the
-// error is one of writing.
-func (c *Conn) receive(m []byte, at time.Time) error {
+// receive handles one message that was read at that time.
+func (c *Conn) receive(m []byte, at time.Time) {
 	c.heard.Store(int64(at.Sub(c.began)))
-	if p := c.mover.Path(); p != c.path {
+	if p := c.link.Path(); p != c.path {
 		c.path = p
 		c.pingNewAddress()
 	}
@@ -216,7 +197,7 @@ func (c *Conn) receive(m []byte, at time.Time) error {
 	r := c.exchange.Receive(m, at)
 	c.mu.Unlock()
 	if r.Proves {
-		c.mover.Prove(r.Path) // before anybody acts on the answer
+		c.link.Prove(r.Path) // before anybody acts on the answer
 	}
 	if r.Why != "" && c.refused != nil {
 		c.refused(c, r.Reply[1], r.Why)
@@ -232,10 +213,16 @@ func (c *Conn) receive(m []byte, at time.Time) error {
 		c.settle(r, nil)
 	}
 	if r.Reply != nil {
-		_, err := c.dtls.Write(r.Reply)
-		return err
+		c.send(r.Reply)
 	}
-	return nil
+}
+
+// send sends a message that nobody waits for. One that cannot be sent, mostly because the other side
+// has left, is lost as a datagram is.
+func (c *Conn) send(m []byte) {
+	if err := c.link.Write(m); err != nil {
+		c.log.Debug("message not sent", "addr", c.remote.String(), "err", err)
+	}
 }
 
 // decode returns a well-formed message for a handler or a caller.
@@ -287,8 +274,7 @@ func (c *Conn) giveTurns() {
 }
 
 // answer lets the handler fill the response to a request. It is piggybacked on the ACK of a
-// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2). An answer that cannot be sent,
-// mostly because the other side has left, is lost as a datagram is.
+// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2).
 func (c *Conn) answer(req *pool.Message, at time.Time) {
 	defer messages.ReleaseMessage(req)
 	resp := messages.AcquireMessage(c.ctx)
@@ -309,12 +295,11 @@ func (c *Conn) answer(req *pool.Message, at time.Time) {
 		c.exchange.Keep(b)
 	}
 	c.mu.Unlock()
-	if err == nil {
-		_, err = c.dtls.Write(b)
-	}
 	if err != nil {
-		c.log.Debug("message not sent", "addr", c.remote.String(), "err", err)
+		c.log.Error("answer not encoded", "addr", c.remote.String(), "err", err)
+		return
 	}
+	c.send(b)
 }
 
 var (
@@ -340,16 +325,16 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	req.SetMessageID(int32(k.id))
 	b, err := req.MarshalWithEncoder(coder.DefaultCoder)
 	if err == nil {
-		c.exchange.Send(slices.Clone(b), c.mover.Path(), time.Now())
+		c.exchange.Send(slices.Clone(b), c.link.Path(), time.Now())
 		c.setTimer()
 	}
 	c.mu.Unlock()
 	defer c.endCall(k)
-	if err == nil {
-		_, err = c.dtls.Write(b)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
+	}
+	if err := c.link.Write(b); err != nil {
+		return nil, err
 	}
 	response, err := c.wait(ctx, k)
 	if err == nil && response == nil {
@@ -422,7 +407,7 @@ func (c *Conn) wait(ctx context.Context, k *call) (*pool.Message, error) {
 
 // setTimer sets the timer to the next retransmission. The caller holds c.mu.
 func (c *Conn) setTimer() {
-	if c.closed {
+	if c.over {
 		c.exchange.Clear()
 	}
 	due := c.exchange.Due()
@@ -437,15 +422,15 @@ func (c *Conn) setTimer() {
 	c.timerAt = due
 }
 
-// retransmit sends what is due. If the connection is gone, Read returns the error.
+// retransmit sends what is due.
 func (c *Conn) retransmit() {
 	c.mu.Lock()
 	c.timerAt = time.Time{}
-	again := c.exchange.Retransmit(c.mover.Path(), time.Now())
+	again := c.exchange.Retransmit(c.link.Path(), time.Now())
 	c.setTimer()
 	c.mu.Unlock()
 	for _, b := range again {
-		_, _ = c.dtls.Write(b)
+		c.send(b)
 	}
 }
 
@@ -464,14 +449,14 @@ func (c *Conn) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingLimit)
 	defer cancel()
 	c.mu.Lock()
-	b, id := c.exchange.Ping(c.mover.Path(), pingRepeat, time.Now())
+	b, id := c.exchange.Ping(c.link.Path(), pingRepeat, time.Now())
 	k := c.addCall(id)
 	k.acked = true // it needs no turn
 	c.setTimer()
 	c.mu.Unlock()
 	defer c.endCall(k)
-	if _, err := c.dtls.Write(b); err != nil {
-		return fmt.Errorf("transport: %w", err)
+	if err := c.link.Write(b); err != nil {
+		return err
 	}
 	if _, err := c.wait(ctx, k); err != nil {
 		return errNoPong
@@ -485,11 +470,11 @@ func (c *Conn) Ping(ctx context.Context) error {
 func (c *Conn) pingNewAddress() {
 	c.mu.Lock()
 	c.exchange.Forget(c.ping)
-	b, id := c.exchange.Ping(c.mover.Path(), 0, time.Now())
+	b, id := c.exchange.Ping(c.link.Path(), 0, time.Now())
 	c.ping = id
 	c.setTimer()
 	c.mu.Unlock()
-	_, _ = c.dtls.Write(b) // if the connection is gone, Read returns the error
+	c.send(b)
 	if c.moved != nil && c.moves.Add(1) == 1 {
 		c.work.begin(c.reportMoves)
 	}
@@ -514,24 +499,39 @@ func (c *Conn) reportMoves() {
 // End closes the association with a close_notify. Messages that came before are handled first, and
 // then its context ends.
 func (c *Conn) End() error {
-	if e, ok := c.dtls.(established); ok {
-		e.drainQueue()
+	select {
+	case <-c.opened:
+	case <-c.ctx.Done():
 	}
 	return c.Close()
 }
 
-// Close stops all retransmission and ends the DTLS connection with a close_notify. Twice is
-// harmless; both calls return when that is done.
+// Close ends the association with a close_notify, and its context. Twice is harmless.
 func (c *Conn) Close() (err error) {
 	c.close.Do(func() {
 		c.mu.Lock()
-		c.closed = true
+		c.over = true
 		c.exchange.Clear()
 		if c.timer != nil {
 			c.timer.Stop()
 		}
+		started := c.started
 		c.mu.Unlock()
-		err = c.dtls.Close()
+		err = c.link.Close()
+		c.cancel()
+		go c.finish(started)
 	})
 	return err
+}
+
+// finish tells of the end, and then waits for the handlers.
+func (c *Conn) finish(started bool) {
+	if started {
+		<-c.opened
+		if c.closed != nil {
+			c.closed(c)
+		}
+	}
+	c.work.end()
+	close(c.done)
 }

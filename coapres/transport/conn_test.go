@@ -412,16 +412,16 @@ func TestRequestBeforeAnotherSessionIsHandled(t *testing.T) {
 }
 
 // torn is a connection that can be read but not written.
-type torn struct{ *memConn }
+type torn struct{ memLink }
 
-func (torn) Write([]byte) (int, error) { return 0, net.ErrClosed }
+func (torn) Write([]byte) error { return net.ErrClosed }
 
 // An answer that cannot be sent is logged, and ends nothing: the node may have sent more.
 func TestUnsentAnswerIsLogged(t *testing.T) {
 	var text bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		a, peer := newMemPair()
-		c := runConnLogged(t, torn{a}, answerEcho,
+		c := runConnLogged(t, torn{memLink{memConn: a}}, a, answerEcho,
 			slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		_, _ = peer.Write(makeCON(t, 1, "t", "x"))
 		synctest.Wait()
@@ -470,28 +470,6 @@ func TestLastHeard(t *testing.T) {
 		synctest.Wait()
 		if got := c.LastHeard(); !got.Equal(began.Add(time.Minute)) {
 			t.Errorf("got %v, want the time of the message, even of a malformed one", got)
-		}
-	})
-}
-
-func TestIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, b := newMemPair()
-		c := newConn(a, connNumber.Add(1), "lk-memory", time.Minute)
-		c.start(context.Background(), nil, orDiscard(nil))
-		ended := make(chan time.Time)
-		go func() {
-			if err := c.serve(); !isIdleTimeout(err) {
-				t.Errorf("got %v, want a timeout", err)
-			}
-			c.finish()
-			ended <- time.Now()
-		}()
-		began := time.Now()
-		time.Sleep(50 * time.Second)
-		_, _ = b.Write([]byte("noise"))
-		if got := (<-ended).Sub(began); got != 110*time.Second {
-			t.Errorf("ended after %v, want a minute after the last message", got)
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/pion/dtls/v3"
 
@@ -52,45 +51,48 @@ func (c *Conn) Renew(ctx context.Context, h Handler) (*Conn, error) {
 }
 
 func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, error) {
-	g, err := s.addGuard()
+	g, err := s.addGuard(e.gateway)
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
 	}
 	e.guard = g
-	dc, err := dtls.ClientWithOptions(g, e.gateway,
+	dc, err := dtls.ClientWithOptions(g.pipe, e.gateway,
 		dtls.WithPSK(func([]byte) ([]byte, error) { return e.secret.PSK(), nil }),
 		dtls.WithPSKIdentityHint([]byte(e.identity)),
 		dtls.WithCipherSuites(suites[0]),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
-		dtls.WithReplayProtectionWindow(replayWindow),
 		dtls.WithFlightInterval(flightInterval),
-		dtls.WithLoggerFactory(newPionLog()),
+		dtls.WithLoggerFactory(quiet),
 	)
 	if err != nil {
-		_ = g.Close()
+		g.abandon()
 		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
 	}
 	hctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
-	if err := dc.HandshakeContext(hctx); err != nil {
+	err = dc.HandshakeContext(hctx)
+	if g.done.Store(true); err != nil {
 		_ = dc.Close()
-		_ = g.Close()
+		g.abandon()
 		if why := g.nameAlert(); why != "" {
 			err = fmt.Errorf("%w (somebody at its address says %s)", err, why)
 		}
 		return nil, fmt.Errorf("transport: handshake with %s: %w", e.gateway, err)
 	}
-	g.done.Store(true)
-	c := newConn(ownSocket{dc, g}, connNumber.Add(1), string(e.identity), 24*time.Hour)
-	c.node = &e
-	c.start(ctx, h, orDiscard(nil))
+	if err := g.takeOver(dc); err != nil {
+		g.abandon()
+		return nil, err
+	}
+	c := newConn(g, connNumber.Add(1), string(e.identity))
+	c.node, g.conn = &e, c
+	c.start(h, orDiscard(nil))
+	g.begin()
 	stop := context.AfterFunc(ctx, func() { _ = c.End() })
-	go func() {
-		_ = c.serve()
-		stop()
-		c.finish()
-	}()
+	c.open(func(*Conn) { stop() })
+	if s.isClosed() { // since the handshake
+		_ = c.Close()
+	}
 	return c, nil
 }
 
@@ -101,16 +103,4 @@ func (c *Conn) Hinted() <-chan struct{} {
 		return nil
 	}
 	return c.node.guard.hints
-}
-
-// ownSocket gives the node's socket the same life as its association.
-type ownSocket struct {
-	net.Conn
-	guard *guard
-}
-
-func (o ownSocket) Close() error {
-	err := o.Conn.Close()
-	_ = o.guard.Close()
-	return err
 }

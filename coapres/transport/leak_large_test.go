@@ -154,7 +154,7 @@ func (s *site) shakeAndEnd(from *net.UDPAddr, end byte) error {
 		dtls.WithPSKIdentityHint([]byte(known)),
 		dtls.WithCipherSuites(suites[0]),
 		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
-		dtls.WithLoggerFactory(newPionLog()))
+		dtls.WithLoggerFactory(quiet))
 	if err != nil {
 		return err
 	}

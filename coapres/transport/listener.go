@@ -60,7 +60,6 @@ type Listener struct {
 	err      error         // why it ended; set before ended is closed
 	close    sync.Once
 	wg       sync.WaitGroup
-	pion     *pionLog
 
 	cookies   *record.Cookies // used by the reading goroutine
 	stateless bool
@@ -77,7 +76,8 @@ type Listener struct {
 	// Guarded by mu; the newest live association of each identity.
 	holders map[string]*association
 	counts  struct { // see Stats
-		hellos, cookies, handshakes, finished, replaced, recordMove, ignored, overflow, hints atomic.Uint64
+		hellos, cookies, handshakes, finished, replaced, recordMove, ignored, overflow, hints, replayed,
+		undecryptable atomic.Uint64
 	}
 }
 
@@ -134,8 +134,7 @@ func Listen(cfg Config) (*Listener, error) {
 		return nil, err
 	}
 	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accepted: make(chan *Conn),
-		ended: make(chan struct{}), pion: newPionLog(),
-		cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
+		ended: make(chan struct{}), cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
 		busy:   rate.Sometimes{Interval: 10 * time.Second},
 		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{},
 		cids: map[[record.CIDSize]byte]*association{}, strangers: list.New(),
@@ -180,7 +179,7 @@ func (l *Listener) Stats() Stats {
 		Finished: c.finished.Load(),
 		Replaced: c.replaced.Load(), Moved: c.recordMove.Load(), Ignored: c.ignored.Load(),
 		Overflow:      c.overflow.Load(),
-		Undecryptable: l.pion.undecryptable.Load(), Replayed: l.pion.replayed.Load(),
+		Undecryptable: c.undecryptable.Load(), Replayed: c.replayed.Load(),
 		Lost:  l.socket.lost.Load(),
 		Hints: c.hints.Load()}
 }
@@ -238,16 +237,9 @@ func (l *Listener) Close() error {
 	var err error
 	l.close.Do(func() {
 		l.stop()
-		l.mu.Lock() // from here on no handshake begins
-		var all []*association
-		for _, a := range l.cids {
-			if a.phase == live {
-				all = append(all, a)
-			}
-		}
-		l.mu.Unlock()
+		all := l.listLive() // from here on no handshake begins
 		for _, a := range all {
-			l.wg.Go(func() { _ = a.dc.Close() })
+			_ = a.conn.Close()
 		}
 		l.wg.Wait()
 		if err = l.socket.conn.Close(); errors.Is(err, net.ErrClosed) {

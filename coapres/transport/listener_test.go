@@ -159,7 +159,7 @@ func TestMaxHandshakes(t *testing.T) {
 }
 
 func TestIdleTimeEndsASilentSession(t *testing.T) {
-	s := startSite(t, Config{Idle: 400 * time.Millisecond}, answerEcho)
+	s := startSite(t, Config{Idle: 2 * time.Second}, answerEcho)
 	silent, lively := s.dialKnown(t, nil), s.dialKnown(t, nil)
 	receiveFrom(t, s.opened)
 	receiveFrom(t, s.opened)

@@ -4,17 +4,19 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Serve answers every association until ctx ends. Then it closes them, waits for their handlers and
-// returns nil. open is called before the first message of an association is read, and may refuse
+// returns nil. open is called before the first message of an association is handled, and may refuse
 // it. closed is called once after its end, while handlers may still run.
 func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error, closed func(*Conn)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer l.endSessions()
 	defer cancel()
+	wg.Go(func() { l.endIdle(ctx) })
 	for {
 		c, err := l.accept(ctx)
 		if err != nil {
@@ -23,22 +25,62 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 			}
 			return fmt.Errorf("transport: serve: %w", err)
 		}
+		if !c.start(h, l.log) {
+			continue
+		}
 		wg.Go(func() {
-			c.start(ctx, h, l.log)
 			if err := open(c); err != nil {
 				l.log.Info("session refused", "addr", c.RemoteAddr(), "err", err)
-				c.cancel()
-				c.finish()
+				c.open(nil)
+				_ = c.Close()
 				return
 			}
-			stop := context.AfterFunc(ctx, func() { _ = c.End() })
-			err := c.serve()
-			stop()
-			if err != nil && isIdleTimeout(err) {
-				l.log.Info("session idle", "addr", c.RemoteAddr())
-			}
-			closed(c)
-			c.finish()
+			c.link.(*association).begin()
+			c.open(closed)
 		})
+	}
+}
+
+// listLive returns the live associations.
+func (l *Listener) listLive() (all []*association) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.cids {
+		if a.phase == live {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// endSessions ends all live associations and waits until their handlers have returned.
+func (l *Listener) endSessions() {
+	all := l.listLive()
+	var wg sync.WaitGroup
+	for _, a := range all {
+		wg.Go(func() { _ = a.conn.End() })
+	}
+	wg.Wait()
+	for _, a := range all {
+		<-a.conn.Done()
+	}
+}
+
+// endIdle ends associations that have been silent for the idle time, until ctx ends.
+func (l *Listener) endIdle(ctx context.Context) {
+	tick := time.NewTicker(max(min(l.cfg.Idle/16, time.Minute), time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, a := range l.listLive() {
+				if now.Sub(a.conn.LastHeard()) >= l.cfg.Idle {
+					l.log.Info("session idle", "addr", a.conn.RemoteAddr())
+					_ = a.conn.Close()
+				}
+			}
+		}
 	}
 }
