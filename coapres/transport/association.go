@@ -205,7 +205,11 @@ func (a *association) sendRecord(typ uint8, content []byte) error {
 	if a.mute.Load() {
 		return nil
 	}
-	return a.seal(typ, content, a.transmit)
+	err := a.seal(typ, content, a.transmit)
+	if errors.Is(err, protect.ErrNumbers) { // the node begins a new session
+		go func() { _ = a.conn.Close() }()
+	}
+	return err
 }
 
 // transmit sends a sealed record to the present address.

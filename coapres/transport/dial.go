@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
+	"latchkey/coapres/transport/takeover"
 	"latchkey/keys"
 )
 
@@ -23,6 +24,9 @@ type nodeEnd struct {
 // ("host:port") and then answers the gateway's requests with h, which may be nil. The association
 // ends when ctx ends; see [Conn.Done].
 func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
+	if err := takeover.Check(); err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
+	}
 	ua, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)

@@ -248,30 +248,6 @@ func TestDialEnds(t *testing.T) {
 	})
 }
 
-type warning struct{ fatal bool }
-
-func (warning) Error() string                { return "alert" }
-func (w warning) IsFatalOrCloseNotify() bool { return w.fatal }
-
-func TestTemporary(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		err  error
-		want bool
-	}{
-		{"a warning alert", warning{}, true},
-		{"a fatal alert, or a close_notify", warning{true}, false},
-		{"what pion calls temporary", &dtls.TemporaryError{Err: net.ErrClosed}, true},
-		{"a fatal error", &dtls.FatalError{Err: net.ErrClosed}, false},
-		{"the idle time", &dtls.TimeoutError{Err: context.DeadlineExceeded}, false},
-		{"a closed socket", net.ErrClosed, false},
-	} {
-		if got := isTemporary(tc.err); got != tc.want {
-			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
-		}
-	}
-}
-
 // An attacker sends a captured record of the node from his own address, so the session moves there.
 // The gateway sends him only pings, and no more bytes than he sent. The node's next record moves
 // the session back.

@@ -235,6 +235,7 @@ func (g *guard) sendRecord(typ uint8, content []byte) (err error) {
 		return nil
 	}
 	if e := g.seal(typ, content, func(r []byte) { _, err = g.s.conn.WriteToUDPAddrPort(r, g.s.gateway) }); e != nil {
+		go func() { _ = g.conn.Close() }() // no more numbers
 		return e
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"latchkey/coapres/transport/record"
+	"latchkey/coapres/transport/takeover"
 )
 
 // Config is what a listener needs. PSK is required.
@@ -113,6 +115,9 @@ type Stats struct {
 func Listen(cfg Config) (*Listener, error) {
 	if cfg.PSK == nil {
 		return nil, errors.New("transport: no key look-up")
+	}
+	if err := takeover.Check(); err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
 	}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 10_000
