@@ -89,14 +89,15 @@ func connect(t testing.TB, suite dtls.CipherSuiteID, clientCID, serverCID []byte
 	client.tap, server.tap = open(), open()
 	secret := func([]byte) ([]byte, error) { return []byte("a secret"), nil }
 	cid := func(b []byte) func() []byte { return func() []byte { return b } }
+	noRepeats := dtls.WithFlightInterval(time.Minute) // on a busy machine they would take numbers
 	var err error
 	if client.conn, err = dtls.ClientWithOptions(client.tap, server.tap.LocalAddr(), dtls.WithPSK(secret),
-		dtls.WithPSKIdentityHint([]byte("reader")), dtls.WithCipherSuites(suite),
+		dtls.WithPSKIdentityHint([]byte("reader")), dtls.WithCipherSuites(suite), noRepeats,
 		dtls.WithConnectionIDGenerator(cid(clientCID))); err != nil {
 		t.Fatal(err)
 	}
 	if server.conn, err = dtls.ServerWithOptions(server.tap, client.tap.LocalAddr(), dtls.WithPSK(secret),
-		dtls.WithCipherSuites(suite), dtls.WithConnectionIDGenerator(cid(serverCID))); err != nil {
+		dtls.WithCipherSuites(suite), noRepeats, dtls.WithConnectionIDGenerator(cid(serverCID))); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

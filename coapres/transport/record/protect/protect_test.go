@@ -363,7 +363,7 @@ func TestNumbersWithoutSealing(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	const n = writers * each
+	const n uint64 = writers * each
 	if got := sums[0] + sums[1] + sums[2] + sums[3]; got != n*(n+1)/2 || s.End() != n+1 {
 		t.Errorf("the numbers of %d records have the sum %d, want %d", n, got, n*(n+1)/2)
 	}
