@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -143,7 +144,7 @@ func TestTakeOver(t *testing.T) {
 						ours, theirs = theirs, ours
 						ourCID, peerCID = peerCID, ourCID
 					}
-					for _, e := range []end{ours, theirs} {
+					for _, e := range []end{ours, theirs, theirs, theirs} {
 						if _, err := e.conn.Write([]byte("from pion")); err != nil {
 							t.Fatal(err)
 						}
@@ -165,26 +166,56 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// openTheirs opens the Finished and three records in every order in which they can come. Each is
+// opened once, and the highest number is the newest.
 func openTheirs(t *testing.T, s *Session, records [][]byte) {
 	t.Helper()
-	o, err := s.Opener()
-	if err != nil {
-		t.Fatal(err)
+	if len(records) != 4 {
+		t.Fatalf("got %d records, want a Finished and three more", len(records))
 	}
-	types := ""
-	for _, r := range records {
-		got, err := o.Open(nil, r, new(protect.Scratch))
+	for _, order := range permute(records) {
+		o, err := s.Opener()
 		if err != nil {
-			t.Fatalf("%x: %v", r, err)
+			t.Fatal(err)
 		}
-		types += fmt.Sprintf("%d ", got.Type)
-		if got.Type == record.ApplicationData && string(got.Content) != "from pion" {
-			t.Errorf("got %q", got.Content)
+		types, sc, highest := map[uint8]int{}, new(protect.Scratch), uint64(0)
+		for i, r := range order {
+			got, err := o.Open(nil, r, sc)
+			if err != nil {
+				t.Fatalf("%x: %v", r, err)
+			}
+			types[got.Type]++
+			if got.Type == record.ApplicationData && string(got.Content) != "from pion" {
+				t.Errorf("got %q", got.Content)
+			}
+			if newest := i == 0 || got.Number > highest; got.Newest != newest {
+				t.Errorf("number %d after %d: newest is %v", got.Number, highest, got.Newest)
+			}
+			highest = max(highest, got.Number)
+			for _, again := range order[:i+1] {
+				if _, err := o.Open(nil, again, sc); !errors.Is(err, protect.ErrReplayed) {
+					t.Errorf("again: got %v", err)
+				}
+			}
+		}
+		if types[record.Handshake] != 1 || types[record.ApplicationData] != 3 {
+			t.Errorf("got records of the types %v, want a Finished and application data", types)
 		}
 	}
-	if types != "22 23 " {
-		t.Errorf("got records of the types %s, want a Finished and application data", types)
+}
+
+// permute returns all orders of a list.
+func permute(list [][]byte) (all [][][]byte) {
+	if len(list) == 0 {
+		return [][][]byte{nil}
 	}
+	for i := range list {
+		rest := append(append([][]byte(nil), list[:i]...), list[i+1:]...)
+		for _, p := range permute(rest) {
+			all = append(all, append([][]byte{list[i]}, p...))
+		}
+	}
+	return all
 }
 
 func sealToPion(t *testing.T, s *Session, used [][]byte, to end) {
@@ -219,7 +250,7 @@ func sealToPion(t *testing.T, s *Session, used [][]byte, to end) {
 		buf := make([]byte, 100)
 		_ = to.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 		n, err := to.conn.Read(buf)
-		if i == 0 && string(buf[:n]) == "from pion" { // it was sent before
+		if i == 0 && string(buf[:n]) == "from pion" { // our pion sent it before
 			n, err = to.conn.Read(buf)
 		}
 		if err != nil || string(buf[:n]) != content {
