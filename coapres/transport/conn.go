@@ -53,6 +53,7 @@ type Conn struct {
 	exchange message.Exchange // guarded by mu
 	over     bool             // guarded by mu; nothing is retransmitted any more
 	started  bool             // guarded by mu; opened will be closed
+	gone     func()           // guarded by mu; called after done is closed, if started; may be nil
 	timer    *time.Timer      // guarded by mu; retransmits; nil until it is needed
 	timerAt  time.Time        // guarded by mu; when it fires, or zero
 	calls    []*call          // guarded by mu; at most maxCalls
@@ -154,12 +155,20 @@ func (c *Conn) Context() context.Context { return c.ctx }
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // start must be called once, before the first message is received and before Do. If ok, open must
-// follow; otherwise the association has already ended. h may be nil.
-func (c *Conn) start(h Handler, log *slog.Logger) (ok bool) {
+// follow, and gone is called when all is over; otherwise the association has already ended. h and
+// gone may be nil.
+func (c *Conn) start(h Handler, log *slog.Logger, gone func()) (ok bool) {
 	c.handler, c.log = h, log
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.started = !c.over
+	c.started, c.gone = !c.over, gone
+	return c.started
+}
+
+// hasStarted tells whether messages are handled, or soon will be.
+func (c *Conn) hasStarted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.started
 }
 
@@ -329,17 +338,17 @@ func (c *Conn) Close() (err error) {
 		if c.timer != nil {
 			c.timer.Stop()
 		}
-		started := c.started
+		started, gone := c.started, c.gone
 		c.mu.Unlock()
 		err = c.link.Close()
 		c.cancel()
-		go c.finish(started)
+		go c.finish(started, gone)
 	})
 	return err
 }
 
 // finish tells of the end, and then waits for the handlers.
-func (c *Conn) finish(started bool) {
+func (c *Conn) finish(started bool, gone func()) {
 	if started {
 		<-c.opened
 		if c.closed != nil {
@@ -348,4 +357,7 @@ func (c *Conn) finish(started bool) {
 	}
 	c.work.end()
 	close(c.done)
+	if started && gone != nil {
+		gone()
+	}
 }

@@ -90,7 +90,7 @@ func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, err
 	}
 	c := newConn(g, connNumber.Add(1), string(e.identity))
 	c.node, g.conn = &e, c
-	c.start(h, orDiscard(nil))
+	c.start(h, orDiscard(nil), nil)
 	g.begin()
 	stop := context.AfterFunc(ctx, func() { _ = c.End() })
 	c.open(func(*Conn) { stop() })

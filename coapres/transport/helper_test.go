@@ -103,7 +103,7 @@ func runConn(t *testing.T, nc *memConn, h Handler) *Conn {
 func runConnLogged(t *testing.T, l link, nc *memConn, h Handler, log *slog.Logger) *Conn {
 	t.Helper()
 	c := newConn(l, connNumber.Add(1), "lk-memory")
-	c.start(h, log)
+	c.start(h, log, nil)
 	c.open(nil)
 	done := make(chan struct{})
 	go func() {

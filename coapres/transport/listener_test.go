@@ -202,6 +202,57 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	receiveFrom(t, ended)
 }
 
+// It waits for the handlers of a session that the node has ended before, too.
+func TestServeWaitsForSessionsThatEndedBefore(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	s := startSite(t, Config{}, func(*Conn, *pool.Message, *pool.Message, time.Time) {
+		close(began)
+		<-release
+	})
+	c := s.dialKnown(t, nil)
+	go func() { _, _ = postEcho(c, "x", 5*time.Second) }()
+	receiveFrom(t, began)
+	_ = c.Close()
+	receiveFrom(t, s.closed)
+	ended := make(chan struct{})
+	go func() { s.end(); close(ended) }()
+	select {
+	case <-ended:
+		t.Error("Serve returned while a handler still ran")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	receiveFrom(t, ended)
+}
+
+// Serve ends although an association waits to be accepted, whose handshake is just complete.
+func TestServeEndsBesideAHandshake(t *testing.T) {
+	secret := keys.NewSecret()
+	for range 8 { // each time the end of the context or the association may come first
+		l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return secret.PSK() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Dial(t.Context(), l.Addr().String(), known, secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the handshake is complete on both sides", func() bool { return l.Sessions() == 1 })
+		served := make(chan error, 1)
+		go func() {
+			served <- l.Serve(expiredContext(t), answerEcho, func(*Conn) error { return nil }, func(*Conn) {})
+		}()
+		if err := receiveFrom(t, served); err != nil || t.Failed() {
+			_ = l.Close()
+			t.Fatalf("got %v, want that Serve returns nil", err)
+		}
+		receiveFrom(t, c.Done()) // it got a close_notify
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestCloseEndsEverything(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	l, err := Listen(Config{Addr: freshAddr(),

@@ -12,7 +12,7 @@ import (
 // it. closed is called once after its end, while handlers may still run.
 func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error, closed func(*Conn)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
+	var wg sync.WaitGroup // of sessions until their handlers have returned, even if they ended before
 	defer wg.Wait()
 	defer l.endSessions()
 	defer cancel()
@@ -25,10 +25,12 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 			}
 			return fmt.Errorf("transport: serve: %w", err)
 		}
-		if !c.start(h, l.log) {
+		wg.Add(1)
+		if !c.start(h, l.log, wg.Done) {
+			wg.Done()
 			continue
 		}
-		wg.Go(func() {
+		go func() {
 			if err := open(c); err != nil {
 				l.log.Info("session refused", "addr", c.RemoteAddr(), "err", err)
 				c.open(nil)
@@ -37,7 +39,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 			}
 			c.link.(*association).begin()
 			c.open(closed)
-		})
+		}()
 	}
 }
 
@@ -53,17 +55,18 @@ func (l *Listener) listLive() (all []*association) {
 	return all
 }
 
-// endSessions ends all live associations and waits until their handlers have returned.
+// endSessions ends all live associations. One that waits to be accepted will never be opened, so
+// its messages are not waited for.
 func (l *Listener) endSessions() {
-	all := l.listLive()
 	var wg sync.WaitGroup
-	for _, a := range all {
-		wg.Go(func() { _ = a.conn.End() })
+	for _, a := range l.listLive() {
+		end := a.conn.Close
+		if a.conn.hasStarted() {
+			end = a.conn.End
+		}
+		wg.Go(func() { _ = end() })
 	}
 	wg.Wait()
-	for _, a := range all {
-		<-a.conn.Done()
-	}
 }
 
 // endIdle ends associations that have been silent for the idle time, until ctx ends.
