@@ -46,6 +46,11 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	}
 	c.mu.Lock()
 	k := c.addCall(c.exchange.NextID())
+	if err := ctx.Err(); err != nil { // nothing is sent late
+		c.mu.Unlock()
+		c.endCall(k)
+		return nil, err
+	}
 	req.SetToken(c.exchange.NextToken())
 	req.SetType(coap.Confirmable)
 	req.SetMessageID(int32(k.id))
@@ -119,15 +124,22 @@ func (c *Conn) endCall(k *call) {
 	c.giveTurns()
 }
 
-// wait returns the response to a call, or nil after a Reset.
-func (c *Conn) wait(ctx context.Context, k *call) (*pool.Message, error) {
+// wait returns the response to a call, or nil after a Reset. A response that came before the end
+// counts.
+func (c *Conn) wait(ctx context.Context, k *call) (response *pool.Message, err error) {
 	select {
-	case response := <-k.result:
+	case response = <-k.result:
 		return response, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		err = ctx.Err()
 	case <-c.ctx.Done():
-		return nil, errEnded
+		err = errEnded
+	}
+	select {
+	case response = <-k.result:
+		return response, nil
+	default:
+		return nil, err
 	}
 }
 

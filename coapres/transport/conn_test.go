@@ -180,6 +180,14 @@ func TestDo(t *testing.T) {
 				t.Errorf("got %v after %v, want its deadline", err, got)
 			}
 		}},
+		{"sends nothing when its deadline is over", func(t *testing.T, c *Conn, peer *memConn) {
+			if _, err := postEcho(c, "x", 0); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want its deadline", err)
+			}
+			if got := peer.nextDatagram(time.Minute); got != nil {
+				t.Errorf("got %x", got)
+			}
+		}},
 		{"sends no retransmission after its deadline", func(t *testing.T, c *Conn, peer *memConn) {
 			_, _ = postEcho(c, "x", 1200*time.Millisecond)
 			for len(peer.in) > 0 {
@@ -472,6 +480,30 @@ func TestLastHeard(t *testing.T) {
 			t.Errorf("got %v, want the time of the message, even of a malformed one", got)
 		}
 	})
+}
+
+// hasty is a link whose other side answers at once and leaves.
+type hasty struct {
+	memLink
+	answer func(request []byte)
+}
+
+func (h *hasty) Write(m []byte) error { h.answer(m); return nil }
+
+// An answer counts although the association has ended before its caller could look.
+func TestAnswerRightBeforeTheEnd(t *testing.T) {
+	for range 20 { // select takes one of several channels at random
+		a, _ := newMemPair()
+		l := &hasty{memLink: memLink{memConn: a}}
+		c := runConnLogged(t, l, a, nil, orDiscard(nil))
+		l.answer = func(m []byte) {
+			c.receive(append([]byte{0x64, 0x45}, m[2:8]...), time.Now())
+			_ = c.Close()
+		}
+		if _, err := postEcho(c, "x", patienceOfTests); err != nil {
+			t.Fatalf("got %v, want the answer", err)
+		}
+	}
 }
 
 // A third call waits until one of the first two has its ACK, and goes on at once then. One whose
