@@ -292,7 +292,7 @@ func (c *Conn) retransmit() {
 // address is pinged.
 func (c *Conn) pingNewAddress() {
 	c.mu.Lock()
-	c.exchange.Forget(c.ping)
+	c.exchange.ForgetPing(c.ping)
 	b, id := c.exchange.Ping(c.link.Path(), 0, time.Now())
 	c.ping = id
 	c.setTimer()

@@ -54,7 +54,7 @@ func (l *Listener) dispatchRecord(r []byte, from netip.AddrPort, at time.Time, w
 
 // deliverEncrypted gives an encrypted record to an association, which opens it or keeps it.
 func (l *Listener) deliverEncrypted(a *association, r []byte, from netip.AddrPort, at time.Time, w *workspace) {
-	kept, room := a.keep(r, from, at)
+	kept, room := a.keep(r, from, at, false)
 	if !kept {
 		a.receive(r, from, at, w)
 		return

@@ -136,9 +136,10 @@ func (g *guard) receiveDatagram(b []byte, alone bool, w *workspace) {
 		case r[3] == 0 && r[4] == 0:
 			g.pipe.give(r, queueHandshake)
 		default:
-			if kept, room := g.keep(r, g.s.gateway, now); !kept {
+			// Forged records may come first, and must not keep out the gateway's Finished.
+			if kept, _ := g.keep(r, g.s.gateway, now, true); !kept {
 				g.receive(r, now, w)
-			} else if room && r[0] != record.ApplicationData {
+			} else if r[0] != record.ApplicationData {
 				g.pipe.give(r, queueHandshake)
 			}
 		}

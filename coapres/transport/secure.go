@@ -51,14 +51,17 @@ type workspace struct {
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
-// keep keeps a copy of a record, if records cannot be opened yet, and if there is room.
-func (s *secure) keep(r []byte, from netip.AddrPort, at time.Time) (kept, room bool) {
+// keep keeps a copy of a record, if records cannot be opened yet, and if there is room. With evict
+// the oldest makes room.
+func (s *secure) keep(r []byte, from netip.AddrPort, at time.Time, evict bool) (kept, room bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ready {
+	switch full := len(s.kept) >= earlyCount; {
+	case s.ready:
 		return false, true
-	}
-	if len(s.kept) >= earlyCount {
+	case full && evict:
+		s.kept = s.kept[1:]
+	case full:
 		return true, false
 	}
 	s.kept = append(s.kept, early{slices.Clone(r), from, at})
@@ -99,11 +102,12 @@ func (s *secure) takeOver(dc *dtls.Conn) error {
 }
 
 // goLive opens the records that were kept, in their order, and gives each to f. From then on
-// records can be opened as they come.
+// records can be opened as they come. Those that come meanwhile are kept behind them, and when they
+// come too fast to ever reach their end, what is left is dropped.
 func (s *secure) goLive(f func(early)) {
-	for {
+	for n := 0; ; n++ {
 		s.mu.Lock()
-		if len(s.kept) == 0 {
+		if len(s.kept) == 0 || n >= 4*earlyCount {
 			s.kept, s.ready = nil, true
 			s.mu.Unlock()
 			return

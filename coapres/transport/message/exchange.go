@@ -93,6 +93,13 @@ func (x *Exchange) Forget(id uint16) {
 	}
 }
 
+// ForgetPing drops a ping. If it was answered long ago, a request may have its ID now.
+func (x *Exchange) ForgetPing(id uint16) {
+	if s := x.find(id); s != nil && s.token == 0 {
+		x.Forget(id)
+	}
+}
+
 // Clear drops all that would be retransmitted.
 func (x *Exchange) Clear() { x.out = nil }
 

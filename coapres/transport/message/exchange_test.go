@@ -294,6 +294,29 @@ func TestPing(t *testing.T) {
 	}
 }
 
+// A ping that was answered long ago is forgotten once more. A request that has its ID by now stays.
+func TestForgetPing(t *testing.T) {
+	l := newLayer()
+	b, id := l.Ping(0, time.Second, l.now)
+	l.Receive(emptyTo(RST, b), l.now)
+	l.id = id - 1
+	req := l.request()
+	if got := binary.BigEndian.Uint16(req[2:]); got != id {
+		t.Fatalf("got ID %d, want %d", got, id)
+	}
+	l.ForgetPing(id)
+	if l.find(id) == nil {
+		t.Error("the request was forgotten")
+	}
+	l.Forget(id)
+	if _, id = l.Ping(0, time.Second, l.now); l.find(id) == nil {
+		t.Fatal("no ping")
+	}
+	if l.ForgetPing(id); l.find(id) != nil {
+		t.Error("the ping was not forgotten")
+	}
+}
+
 // A message ID that is still in use is passed over, and each token is new.
 func TestIDsAndTokens(t *testing.T) {
 	l := newLayer()
