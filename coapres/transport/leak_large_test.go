@@ -125,8 +125,8 @@ func (s *site) describeRemaining() string {
 	defer s.Listener.mu.Unlock()
 	for _, a := range s.cids {
 		a.mu.Lock()
-		fmt.Fprintf(&out, "%v: number %d, phase %d, finished %v, %d records wait, %d taken, closed %v; ",
-			a.at, a.number, a.phase, a.finished.Load(), len(a.queue), a.turn, a.closed)
+		fmt.Fprintf(&out, "%v: number %d, phase %d, finished %v, %d records kept, ready %v, mute %v; ",
+			a.at, a.number, a.phase, a.finished.Load(), len(a.kept), a.ready, a.mute.Load())
 		a.mu.Unlock()
 	}
 	return out.String()
