@@ -78,7 +78,8 @@ func TestLargeNothingIsLeftBehind(t *testing.T) {
 	})
 	eventually(t, "every session has ended",
 		func() bool { return s.Sessions() == 0 && s.Stats().HalfOpen == 0 })
-	eventually(t, "every goroutine has ended", func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, "every goroutine has ended", // Serve's own may have begun after the count
+		func() bool { return runtime.NumGoroutine() <= goroutines+1 })
 	close(over)
 	drain.Wait()
 	s.Listener.mu.Lock()
