@@ -279,7 +279,7 @@ func (c *Conn) setTimer() {
 func (c *Conn) retransmit() {
 	c.mu.Lock()
 	c.timerAt = time.Time{}
-	again := c.exchange.Retransmit(c.link.Path(), time.Now())
+	again := c.exchange.Retransmit(time.Now())
 	c.setTimer()
 	c.mu.Unlock()
 	for _, b := range again {

@@ -16,6 +16,7 @@ import (
 
 	"latchkey/coapres/transport/message"
 	"latchkey/coapres/transport/message/messagetest"
+	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
 
@@ -337,6 +338,45 @@ func TestWhatIsWrittenAfterAMove(t *testing.T) {
 	}
 }
 
+// An answer to what the old address received proves no other, although a retransmission of it is held
+// for the new one by then. Somebody in between could otherwise send a session's traffic to whom he
+// likes.
+func TestAnswerFromTheOldAddressProvesNoOther(t *testing.T) {
+	s := startSite(t, Config{}, answerEcho)
+	before, g := s.openRawSession(t, "127.0.0.1", true)
+	a := s.findOnlyAssociation(t)
+	go func() { _, _ = postEcho(g, "a request of the gateway's", 10*time.Second) }()
+	var id []byte
+	if err := before.receiveUntil(patienceOfTests, func(r []byte) bool {
+		m, ok := before.decryptRecord(r, record.ApplicationData)
+		id = m
+		return ok
+	}); err != nil {
+		t.Fatal(err)
+	}
+	after := newRawClient(t, "127.0.0.2", s.Addr(), s.secret.PSK())
+	moveBy := func(m []byte) {
+		_, _ = after.conn.Write(before.encryptRecord(protocol.ContentTypeApplicationData, m))
+	}
+	moveBy(make([]byte, 2*pingRecord))
+	eventually(t, "the retransmission is held", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.path == 1 && len(a.held) > 0
+	})
+	moveBy([]byte{0x60, 0, id[2], id[3]})
+	eventually(t, "the request is acknowledged", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.unacked == 0
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.proven || a.path != 1 {
+		t.Errorf("path %d is proven (%v), but nothing that was sent there was answered", a.path, a.proven)
+	}
+}
+
 // A node whose address changes with each record costs no more than one that has moved once.
 func TestManyMoves(t *testing.T) {
 	reported, release := make(chan *Conn, 1000), make(chan struct{})
@@ -356,7 +396,7 @@ func TestManyMoves(t *testing.T) {
 		eventually(t, "the session moves", func() bool { return g.Path() == uint32(i+1) })
 	}
 	g.mu.Lock()
-	pings := g.exchange.Retransmit(moves, time.Now().Add(time.Hour))
+	pings := g.exchange.Retransmit(time.Now().Add(time.Hour))
 	g.mu.Unlock()
 	if len(pings) != 1 {
 		t.Errorf("got %d addresses that would be pinged again, want only the newest", len(pings))

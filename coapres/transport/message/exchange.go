@@ -31,7 +31,7 @@ type sent struct {
 	b       []byte // nil once it is acknowledged
 	id      uint16
 	token   uint32        // 0 for a ping
-	path    uint32        // of the last transmission
+	path    uint32        // of the first transmission
 	repeats int           // transmissions after the first
 	at      time.Time     // of the first transmission
 	due     time.Time     // of the next transmission; zero: none
@@ -120,8 +120,9 @@ func (x *Exchange) Due() (due time.Time) {
 	return due
 }
 
-// Retransmit returns the messages that must be sent again now.
-func (x *Exchange) Retransmit(path uint32, now time.Time) (again [][]byte) {
+// Retransmit returns the messages that must be sent again now. Perhaps to another address: but the
+// answer may be to the first transmission, so it proves no path but the first.
+func (x *Exchange) Retransmit(now time.Time) (again [][]byte) {
 	for i := range x.out {
 		s := &x.out[i]
 		if s.due.IsZero() || s.due.After(now) {
@@ -133,7 +134,7 @@ func (x *Exchange) Retransmit(path uint32, now time.Time) (again [][]byte) {
 		}
 		s.repeats++
 		s.wait *= 2
-		s.path, s.due = path, now.Add(s.wait)
+		s.due = now.Add(s.wait)
 		again = append(again, s.b)
 	}
 	x.out = slices.DeleteFunc(x.out, func(s sent) bool { return s.token == 0 && s.due.IsZero() })

@@ -38,7 +38,7 @@ func (l *layer) sleep(d time.Duration) {
 	end := l.now.Add(d)
 	for due := l.Due(); !due.IsZero() && !due.After(end); due = l.Due() {
 		l.now = due
-		l.sent = append(l.sent, l.Retransmit(0, due)...)
+		l.sent = append(l.sent, l.Retransmit(due)...)
 	}
 	l.now = end
 }

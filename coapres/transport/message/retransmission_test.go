@@ -17,7 +17,7 @@ func (l *layer) waits(t *testing.T, m []byte) (waits []time.Duration) {
 			return waits
 		}
 		l.now = due
-		for _, b := range l.Retransmit(0, l.now) {
+		for _, b := range l.Retransmit(l.now) {
 			if !bytes.Equal(b, m) {
 				t.Errorf("got %x, want the same bytes %x", b, m)
 			}
@@ -151,15 +151,13 @@ func TestRetransmissionFollowsTheRoundTrip(t *testing.T) {
 	})
 }
 
-// A retransmission goes to the present address, so its ACK proves that one.
-func TestRetransmissionProvesThePresentPath(t *testing.T) {
+// Nobody can tell which transmission was answered, so the answer proves only the path of the first.
+func TestRetransmissionProvesTheFirstPath(t *testing.T) {
 	l := newLayer()
-	m := l.request()
+	m, id := l.Ping(3, time.Second, l.now)
 	l.now = l.Due()
-	if l.Retransmit(5, l.now); l.out[0].path != 5 {
-		t.Fatalf("got path %d, want 5", l.out[0].path)
-	}
-	if r := l.Receive(emptyTo(ACK, m), l.now); !r.Proves || r.Path != 5 {
-		t.Errorf("got %+v, want path 5 proven", r)
+	l.Retransmit(l.now)
+	if r := l.Receive(emptyTo(RST, m), l.now); !r.Proves || r.Path != 3 || r.ID != id {
+		t.Errorf("got %+v, want path 3 proven", r)
 	}
 }
