@@ -243,6 +243,9 @@ func (l *Listener) runHandshake(ctx context.Context, a *association) {
 	}
 	if old != nil {
 		_ = old.conn.End()
+		l.mu.Lock()
+		delete(l.leaving, old)
+		l.mu.Unlock()
 	}
 }
 
@@ -288,6 +291,7 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	l.removeHalf(a, p)
 	if old != nil {
 		l.dropLocked(old)
+		l.leaving[old] = true
 		l.counts.replaced.Add(1)
 	}
 	a.phase = live

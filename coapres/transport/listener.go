@@ -77,7 +77,8 @@ type Listener struct {
 	sessions  int                                   // guarded by mu; live associations
 	// Guarded by mu; the newest live association of each identity.
 	holders map[string]*association
-	counts  struct { // see Stats
+	leaving map[*association]bool // guarded by mu; replaced and not ended yet
+	counts  struct {              // see Stats
 		hellos, cookies, handshakes, finished, replaced, recordMove, ignored, overflow, hints, replayed,
 		undecryptable atomic.Uint64
 	}
@@ -143,7 +144,7 @@ func Listen(cfg Config) (*Listener, error) {
 		busy:   rate.Sometimes{Interval: 10 * time.Second},
 		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{},
 		cids: map[[record.CIDSize]byte]*association{}, strangers: list.New(),
-		reserved: list.New(), holders: map[string]*association{}}
+		reserved: list.New(), holders: map[string]*association{}, leaving: map[*association]bool{}}
 	if !l.stateless {
 		l.log.Warn("this build has an unsuitable version of pion, so a flood of hellos can use up memory: "+
 			"use another build", "err", cookieErr)

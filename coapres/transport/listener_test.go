@@ -253,6 +253,37 @@ func TestServeEndsBesideAHandshake(t *testing.T) {
 	}
 }
 
+// A session that was replaced ends with Serve too, although the one that replaced it is not accepted.
+func TestServeEndsAReplacedSession(t *testing.T) {
+	secret := keys.NewSecret()
+	l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return secret.PSK() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	node, err := Dial(t.Context(), l.Addr().String(), known, secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := l.accept(t.Context())
+	if err != nil || !old.start(nil, l.log, nil) {
+		t.Fatal(err)
+	}
+	old.link.(*association).begin()
+	old.open(nil)
+	next, err := node.Renew(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the session is replaced", func() bool { return l.Stats().Replaced == 1 })
+	l.endSessions()
+	receiveFrom(t, old.Done())
+	receiveFrom(t, next.Done())
+	if err := l.Close(); err != nil || len(l.leaving) > 0 {
+		t.Errorf("got %v, and %d sessions are leaving", err, len(l.leaving))
+	}
+}
+
 func TestCloseEndsEverything(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	l, err := Listen(Config{Addr: freshAddr(),

@@ -3,6 +3,8 @@ package transport
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -43,7 +45,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 	}
 }
 
-// listLive returns the live associations.
+// listLive returns the live associations, and those that were replaced and have not ended yet.
 func (l *Listener) listLive() (all []*association) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +54,7 @@ func (l *Listener) listLive() (all []*association) {
 			all = append(all, a)
 		}
 	}
-	return all
+	return slices.AppendSeq(all, maps.Keys(l.leaving))
 }
 
 // endSessions ends all live associations. One that waits to be accepted will never be opened, so
