@@ -345,7 +345,7 @@ func TestAnswerFromTheOldAddressProvesNoOther(t *testing.T) {
 	s := startSite(t, Config{}, answerEcho)
 	before, g := s.openRawSession(t, "127.0.0.1", true)
 	a := s.findOnlyAssociation(t)
-	go func() { _, _ = postEcho(g, "a request of the gateway's", 10*time.Second) }()
+	go func() { _, _ = postEcho(g, "a request of the gateway's", patienceOfTests) }()
 	var id []byte
 	if err := before.receiveUntil(patienceOfTests, func(r []byte) bool {
 		m, ok := before.decryptRecord(r, record.ApplicationData)

@@ -104,7 +104,8 @@ func TestForgedRecordsInANodesHandshake(t *testing.T) {
 		once.Do(func() {
 			for i := range 3 * earlyCount {
 				typ := byte(record.Handshake + i%2)
-				n.sendToNode(append([]byte{typ, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, byte(i), 0, 40}, make([]byte, 40)...))
+				head := []byte{typ, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, byte(i), 0, 40}
+				n.sendToNode(append(head, make([]byte, 40)...))
 			}
 		})
 	})
