@@ -41,7 +41,6 @@ const (
 	ServerKeyExchange  = 12
 	ServerHelloDone    = 14
 	ClientKeyExchange  = 16
-	Finished           = 20
 )
 
 var (

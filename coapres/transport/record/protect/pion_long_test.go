@@ -1,7 +1,0 @@
-//go:build long
-
-package protect
-
-import "testing"
-
-func TestMillionRecordsAsPion(t *testing.T) { compareRandom(t, 1_000_000) }
