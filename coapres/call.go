@@ -39,8 +39,7 @@ type Answer struct {
 	Location []string // Location-Path segments
 }
 
-// requests are messages for Call. A request goes back to the pool when Do returns. An answer does
-// not, because go-coap still reads it.
+// requests are messages for Call.
 var requests = pool.New(64, 2048)
 
 // Call sends r and keeps in h the Echo that its answer brings, whatever the answer is.
@@ -68,6 +67,7 @@ func Call(ctx context.Context, c Caller, h *Held, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	defer requests.ReleaseMessage(resp)
 	if e, err := resp.GetOptionBytes(optionEcho); err == nil {
 		h.Take(e, time.Now())
 	}

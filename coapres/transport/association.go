@@ -4,29 +4,23 @@ import (
 	"container/list"
 	"context"
 	"encoding/binary"
-	"io"
+	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
 
 	"latchkey/coapres/transport/record"
+	"latchkey/coapres/transport/record/protect"
 )
 
 const (
-	queueLive = 32 // records that wait for pion
-	queueHalf = 8  // the same, before the handshake is complete
-	// The longest encrypted record before that, in bytes: it can only be a Finished.
-	earlyRecord = 256
-	earlyCount  = 32                     // how many of those pion gets; it keeps each that is too early
-	finishTime  = 5 * time.Second        // from the first of them to the end of the handshake
-	moveTime    = time.Millisecond       // see awaitMove
-	drainTime   = 500 * time.Millisecond // see drainQueue
-	maxHeld     = 8                      // datagrams that are held until a new address is proven
+	queueHalf  = 8               // records that wait for pion
+	finishTime = 5 * time.Second // from the first encrypted record to the end of the handshake
+	maxHeld    = 8               // datagrams that are held until a new address is proven
 	// The longest record with an empty CoAP message, in bytes; a GET /act is longer.
 	pingRecord = 41
 )
@@ -45,11 +39,11 @@ const (
 	gone              // removed from all tables
 )
 
-// association is the net.PacketConn below one pion connection. The listener gives it records, one
-// at a time, and what pion sends leaves through the listener's socket.
+// association is the gateway's end of one DTLS association, first of the handshake and then of its
+// records. The listener gives it records, and it sends through the listener's socket.
 type association struct {
 	l      *Listener
-	dc     *dtls.Conn
+	conn   *Conn
 	number uint64
 	cid    [record.CIDSize]byte // ours: records with it are for this association
 
@@ -66,154 +60,112 @@ type association struct {
 	digest [32]byte // of the hello that began the association
 	random [32]byte // the client's
 
-	// The stateless cookie. Used by pion's handshake goroutine until it drops pion's
-	// HelloVerifyRequest.
-	cookie, second []byte
-	shift          uint64 // added to the sequence numbers of the plaintext records that we send
-
-	usesCID  atomic.Bool // the node sends our CID, as the handshake agreed
-	mute     atomic.Bool // send nothing more
-	finished atomic.Bool // pion has sent its Finished: the other side's records may have any length
+	pion     atomic.Pointer[negotiation] // nil after the handshake
+	usesCID  atomic.Bool                 // the node sends our CID, as the handshake agreed
+	mute     atomic.Bool                 // send nothing more
+	finished atomic.Bool                 // our Finished is sent, and nothing more of what pion writes
 	alert    atomic.Uint32
 	identity atomic.Pointer[string] // as claimed; proven when the handshake is complete
 
-	mu       sync.Mutex
-	queue    []datagram // guarded by mu
-	closed   bool       // guarded by mu
-	ending   bool       // guarded by mu; no more records are queued
-	waiting  bool       // guarded by mu; pion has handled all records that came before
-	expired  bool       // guarded by mu; ReadFrom returns at once
-	sequence uint64     // guarded by mu; of the plaintext records given to pion
-	turn     uint64     // guarded by mu; calls of ReadFrom
-	taken    datagram   // guarded by mu; the record that pion is handling, without its bytes
-	current  netip.AddrPort
-	home     netip.AddrPort // guarded by mu, as current; the last address that was proven
-	path     uint32         // guarded by mu, as current; how often the address has moved
-	proven   bool           // guarded by mu; current has answered something that we sent there
-	credit   int            // guarded by mu; bytes that may still be sent to current while it is not proven
-	held     [][]byte       // guarded by mu; sent to current once it is proven
-	// Guarded by mu; our last flight, until an encrypted record follows it.
+	secure  // and its mu
+	current netip.AddrPort
+	home    netip.AddrPort // guarded by mu, as current; the last address that was proven
+	path    uint32         // guarded by mu, as current; how often the address has moved
+	proven  bool           // guarded by mu; current has answered something that we sent there
+	credit  int            // guarded by mu; bytes that may still be sent to current while it is not proven
+	held    [][]byte       // guarded by mu; sent to current once it is proven
+	// Guarded by mu; our last flight as it was sent, until an encrypted record follows it.
 	last     []byte
 	repeated time.Time // guarded by mu; when it was last retransmitted
-	wake     sync.Cond // of mu: ReadFrom has something to return
+	refused  time.Time // guarded by mu; when a renegotiation was last refused
 }
 
-type datagram struct {
-	buf  *[maxDatagram]byte
-	n    int
-	from netip.AddrPort
+// negotiation is what an association needs only until its handshake is complete.
+type negotiation struct {
+	dc   *dtls.Conn
+	pipe *pipe
+	// The stateless cookie. Used by pion's handshake goroutine until pion's HelloVerifyRequest is
+	// dropped.
+	cookie, second []byte
+	shift          uint64 // added to the sequence numbers of the plaintext records that we send
 }
 
-// queueRecord queues one record for pion, or drops it when the queue is full.
-func (a *association) queueRecord(r []byte, from netip.AddrPort, room int) bool {
-	a.mu.Lock()
-	if a.closed || a.ending || len(a.queue) >= room {
-		a.mu.Unlock()
-		return false
-	}
-	d := datagram{buf: buffers.Get().(*[maxDatagram]byte), from: from}
-	d.n = copy(d.buf[:], r)
-	if r[3] == 0 && r[4] == 0 && r[0] != record.TLS12CID {
-		// Nothing authenticates the sequence number of a plaintext record. After a forged high
-		// number pion would drop the true records as old.
-		binary.BigEndian.PutUint16(d.buf[5:], uint16(a.sequence>>32))
-		binary.BigEndian.PutUint32(d.buf[7:], uint32(a.sequence))
-		a.sequence++
-	}
-	if from == a.current && !a.proven {
-		a.credit += len(r)
-	}
-	a.queue = append(a.queue, d)
-	a.mu.Unlock()
-	a.wake.Signal()
-	return true
-}
-
-// ReadFrom gives pion the next record. When pion calls it, pion has finished the record before.
-// Every idle session waits in this function. Go shrinks a stack of which less than a quarter is in
-// use, so whatever needs stack is in takeRecord.
-func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
-	a.mu.Lock()
-	a.turn++
-	if a.taken.n > 0 && a.taken.from != a.current {
-		a.mu.Unlock()
-		a.noteMove()
-		a.mu.Lock()
-	}
-	a.taken.n = 0
-	for len(a.queue) == 0 && !a.closed && !a.expired {
-		a.waiting = true
-		a.wake.Wait()
-	}
-	a.waiting = false
-	n, from, err := a.takeRecord(b)
-	a.mu.Unlock()
-	return n, from, err
-}
-
-// takeRecord returns what ReadFrom returns once it need not wait any more. The caller holds a.mu.
-func (a *association) takeRecord(b []byte) (int, net.Addr, error) {
+// writeHandshake sends what pion wrote, until its last flight is sent.
+func (a *association) writeHandshake(b []byte) {
+	hs := a.pion.Load()
 	switch {
-	case a.closed:
-		return 0, nil, net.ErrClosed
-	case a.expired:
-		return 0, nil, os.ErrDeadlineExceeded
+	case hs == nil || a.finished.Load() || a.mute.Load() || len(b) < record.HeaderSize:
+		return
+	case hs.second != nil && b[0] == record.Handshake && len(b) > record.HeaderSize &&
+		b[record.HeaderSize] == record.HelloVerifyRequest:
+		// Dropped: the node has already answered ours. pion is given that cookie.
+		setCookie(hs.dc, hs.cookie)
+		hs.pipe.give(hs.second, queueHalf)
+		hs.second = nil
+		return
+	case b[0] == record.Alert && len(b) == record.HeaderSize+2 && b[record.HeaderSize] == 2:
+		a.alert.Store(uint32(b[record.HeaderSize+1]))
 	}
-	d := a.queue[0]
-	if a.queue = a.queue[1:]; len(a.queue) == 0 {
-		a.queue = nil
+	if hs.shift != 0 {
+		b = renumber(b, hs.shift)
 	}
-	a.taken = datagram{n: d.n, from: d.from}
-	n := copy(b, d.buf[:d.n])
-	buffers.Put(d.buf)
-	return n, peerAddr{d.from}, nil
-}
-
-// noteMove records that pion has moved the address. pion does that by itself, after the newest
-// authenticated record with our CID (RFC 9146 §6).
-func (a *association) noteMove() {
-	a.mu.Lock()
-	to := a.dc.RemoteAddr().(peerAddr).AddrPort
-	if to == a.current {
-		a.mu.Unlock()
+	if b[0] != record.ChangeCipherSpec {
+		a.l.socket.writeUnproven(b, a.current, a.known)
 		return
 	}
-	a.current, a.proven, a.credit, a.held = to, false, 0, nil
-	if a.taken.from == to {
-		a.credit = a.taken.n
-	}
-	a.path++
+	a.mu.Lock()
+	a.last = slices.Clone(b) // with the Finished, in one datagram
 	a.mu.Unlock()
-	a.l.recordMove(a)
+	a.finished.Store(true)
+	a.l.socket.write(b, a.current)
 }
 
-// awaitMove waits while pion handles a record from a new address. pion passes on the record's
-// content before it moves the address, so an answer would go to the old address. The wait is
-// bounded, because pion may be waiting for us.
-func (a *association) awaitMove() {
+// receive opens a record of a live association and does what it asks.
+func (a *association) receive(r []byte, from netip.AddrPort, at time.Time, w *workspace) {
 	a.mu.Lock()
-	foreign, turn := a.taken.n > 0 && a.taken.from != a.current, a.turn
+	c, repeated, err := a.open(r, w)
+	moved := err == nil && c.Newest && from != a.current && a.usesCID.Load()
+	if moved { // RFC 9146 §6
+		a.current, a.proven, a.credit, a.held = from, false, 0, nil
+		a.path++
+	}
+	if err == nil && from == a.current && !a.proven {
+		a.credit += len(r)
+	}
+	if err == nil && c.Type == record.ApplicationData {
+		a.last = nil
+	}
 	a.mu.Unlock()
-	for end := time.Now().Add(moveTime); foreign && time.Now().Before(end); {
-		time.Sleep(10 * time.Microsecond)
-		a.mu.Lock()
-		foreign = a.turn == turn && !a.closed
-		a.mu.Unlock()
+	if moved {
+		a.l.recordMove(a)
+	}
+	switch {
+	case errors.Is(err, protect.ErrReplayed):
+		a.l.counts.replayed.Add(1)
+	case err != nil:
+		a.l.counts.undecryptable.Add(1)
+	}
+	switch {
+	case repeated:
+		a.retransmitFlight()
+	case err != nil:
+	case c.Type == record.ApplicationData:
+		a.conn.receive(c.Content, at)
+	case isHandshake(c, record.ClientHello):
+		a.refuseRenegotiation()
+	case c.Type == record.Alert:
+		if alert, ok := protect.ParseAlert(c.Content); ok && alert.Ends() {
+			a.mute.CompareAndSwap(false, alert != protect.CloseNotify) // a fatal one is not answered
+			_ = a.conn.Close()
+		}
 	}
 }
 
-// drainQueue stops queueing records and waits until those in the queue are handled. The wait is
-// bounded, because pion may be waiting for the reader.
-func (a *association) drainQueue() {
-	a.mu.Lock()
-	a.ending = true
-	for end := time.Now().Add(drainTime); (len(a.queue) > 0 || !a.waiting) && !a.closed &&
-		time.Now().Before(end); {
-		a.mu.Unlock()
-		time.Sleep(100 * time.Microsecond)
-		a.mu.Lock()
-	}
-	a.mu.Unlock()
+// begin handles the records that came during the handshake, and from then on each as it comes.
+func (a *association) begin() {
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	a.goLive(func(k early) { a.receive(k.record, k.from, k.at, w) })
 }
 
 // Path returns the number of the present address. It grows when the node moves.
@@ -221,6 +173,13 @@ func (a *association) Path() uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.path
+}
+
+// Home returns the last address that was proven.
+func (a *association) Home() netip.AddrPort {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.home
 }
 
 // Prove records that something sent on path n was answered: whoever is there has the keys and
@@ -239,59 +198,52 @@ func (a *association) Prove(n uint32) {
 	}
 }
 
-// WriteTo sends what pion wrote.
-func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
-	p, ok := to.(peerAddr)
-	switch {
-	case !ok:
-		return 0, net.InvalidAddrError("not an address of ours")
-	case a.mute.Load():
-		return len(b), nil
-	case len(b) < record.HeaderSize:
-		return 0, net.InvalidAddrError("not a record")
+// Write sends one message.
+func (a *association) Write(m []byte) error { return a.sendRecord(record.ApplicationData, m) }
+
+func (a *association) sendRecord(typ uint8, content []byte) error {
+	if a.mute.Load() {
+		return nil
 	}
-	switch {
-	case a.second != nil && b[0] == record.Handshake && len(b) > record.HeaderSize &&
-		b[record.HeaderSize] == record.HelloVerifyRequest:
-		// Dropped: the node has already answered ours. pion is given that cookie.
-		setCookie(a.dc, a.cookie)
-		second := a.second
-		a.second = nil
-		a.queueRecord(second, a.current, queueHalf)
-		return len(b), nil
-	case b[0] == record.Alert && len(b) == record.HeaderSize+2 && b[record.HeaderSize] == 2:
-		a.alert.Store(uint32(b[record.HeaderSize+1]))
+	err := a.seal(typ, content, a.transmit)
+	if errors.Is(err, protect.ErrNumbers) { // the node begins a new session
+		go func() { _ = a.conn.Close() }()
 	}
-	if a.shift != 0 {
-		b = renumber(b, a.shift)
-	}
-	if b[0] == record.ChangeCipherSpec { // with the Finished in one datagram
-		a.finished.Store(true)
-		a.mu.Lock()
-		a.last = append([]byte(nil), b...)
-		a.mu.Unlock()
-	}
-	a.mu.Lock()
-	moved := p.AddrPort != a.current
-	a.mu.Unlock()
-	if moved { // before pion has asked for the next record
-		a.noteMove()
-	}
-	switch ok, proven := a.maySend(b, p.AddrPort); {
-	case !ok:
-	case proven && a.finished.Load():
-		a.l.socket.write(b, p.AddrPort)
-	default:
-		a.l.socket.writeUnproven(b, p.AddrPort, a.known)
-	}
-	return len(b), nil
+	return err
 }
 
-// retransmitFlight retransmits our last flight when the node repeats its Finished (RFC 6347
-// §4.2.4): ours was lost. pion does this too, but not when the other side is pion as well: that
-// sends its Finished with a connection ID under the same number each time, and pion drops it as a
-// replay. Nothing proves that the node sent the repetition. So the flight is sent rarely, only to a
-// proven address, and not after the node has sent application data.
+// transmit sends a sealed record to the present address.
+func (a *association) transmit(r []byte) {
+	switch to, ok, proven := a.maySend(r); {
+	case !ok:
+	case proven:
+		a.l.socket.write(r, to)
+	default:
+		a.l.socket.writeUnproven(r, to, a.known)
+	}
+}
+
+// maySend tells where a record may go now, and whether that address is proven. Somebody who copies
+// a record and sends it from elsewhere moves the address there. So a new address gets only pings
+// until it is proven, and no more bytes than came from it (RFC 9146 §6). All else waits.
+func (a *association) maySend(r []byte) (to netip.AddrPort, ok, proven bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.proven:
+		return a.current, true, true
+	case len(r) <= pingRecord && len(r) <= a.credit:
+		a.credit -= len(r)
+		return a.current, true, false
+	case len(r) > pingRecord && len(a.held) < maxHeld:
+		a.held = append(a.held, slices.Clone(r))
+	}
+	return a.current, false, false
+}
+
+// retransmitFlight sends our last flight again when the node repeats its Finished (RFC 6347
+// §4.2.4): ours was lost. Nothing proves that the node sent the repetition. So the flight is sent
+// rarely, only to a proven address, and not after the node has sent application data.
 func (a *association) retransmitFlight() {
 	now := time.Now()
 	a.mu.Lock()
@@ -305,25 +257,19 @@ func (a *association) retransmitFlight() {
 	a.l.socket.write(b, to)
 }
 
-// maySend tells whether a record may go to an address now, and whether the address is proven.
-// Somebody who copies a record and sends it from elsewhere moves the address there. So a new
-// address gets only pings until it is proven, and no more bytes than came from it (RFC 9146 §6).
-// All else waits.
-func (a *association) maySend(b []byte, to netip.AddrPort) (ok, proven bool) {
+// refuseRenegotiation answers a ClientHello within the session, at most once a second. Without an
+// answer OpenSSL and GnuTLS wait for one and send nothing else.
+func (a *association) refuseRenegotiation() {
+	now := time.Now()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case to != a.current: // pion made the record before it moved the address
-		return to == a.home, true
-	case a.proven:
-		return true, true
-	case len(b) <= pingRecord && len(b) <= a.credit:
-		a.credit -= len(b)
-		return true, false
-	case len(b) > pingRecord && len(a.held) < maxHeld:
-		a.held = append(a.held, append([]byte(nil), b...))
+	soon := now.Sub(a.refused) < time.Second
+	if !soon {
+		a.refused = now
 	}
-	return false, false
+	a.mu.Unlock()
+	if !soon {
+		_ = a.sendRecord(record.Alert, protect.NoRenegotiation.AppendTo(nil))
+	}
 }
 
 // renumber adds shift to the sequence numbers of the plaintext records in b. The first ServerHello
@@ -344,63 +290,13 @@ func renumber(b []byte, shift uint64) []byte {
 	return out
 }
 
-// Close ends the association. It sends nothing and does not wait. Twice is harmless.
+// Close ends the association, with a close_notify unless it is mute. [Conn.Close] calls it once.
 func (a *association) Close() error {
+	err := a.sendRecord(record.Alert, protect.CloseNotify.AppendTo(nil))
+	a.mute.Store(true)
+	a.sealer.End()
 	a.l.dropAssociation(a)
-	a.mu.Lock()
-	a.closed = true
-	for _, d := range a.queue {
-		buffers.Put(d.buf)
-	}
-	a.queue = nil
-	a.mu.Unlock()
-	a.wake.Signal()
-	return nil
-}
-
-func (a *association) LocalAddr() net.Addr              { return a.l.Addr() }
-func (a *association) SetDeadline(t time.Time) error    { return a.SetReadDeadline(t) }
-func (a *association) SetWriteDeadline(time.Time) error { return nil }
-func (a *association) SetReadDeadline(t time.Time) error {
-	a.mu.Lock()
-	a.expired = !t.IsZero() && !t.After(time.Now())
-	a.mu.Unlock()
-	a.wake.Signal()
-	return nil
-}
-
-// established is the connection of a live association, for the message layer.
-type established struct {
-	*dtls.Conn
-	*association
-}
-
-// Read reads once more at the end: when the end and a last message are both there, pion returns one
-// of them at random.
-func (e established) Read(b []byte) (int, error) {
-	n, err := e.Conn.Read(b)
-	for range 40 {
-		if err != io.EOF {
-			break
-		}
-		n, err = e.Conn.Read(b)
-	}
-	e.association.mu.Lock()
-	e.last = nil
-	e.association.mu.Unlock()
-	e.awaitMove()
-	return n, err
-}
-
-// Close closes the socket at once. By itself pion closes it later, after the reader has heard of
-// the end.
-func (e established) Close() error {
-	err := e.Conn.Close()
-	_ = e.association.Close()
 	return err
 }
 
-func (e established) LocalAddr() net.Addr                { return e.Conn.LocalAddr() }
-func (e established) SetDeadline(t time.Time) error      { return e.Conn.SetDeadline(t) }
-func (e established) SetReadDeadline(t time.Time) error  { return e.Conn.SetReadDeadline(t) }
-func (e established) SetWriteDeadline(t time.Time) error { return e.Conn.SetWriteDeadline(t) }
+func (a *association) RemoteAddr() net.Addr { return peerAddr{a.current} }

@@ -10,14 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/plgd-dev/go-coap/v3/dtls/server"
 	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
-	coapNet "github.com/plgd-dev/go-coap/v3/net"
-	"github.com/plgd-dev/go-coap/v3/net/responsewriter"
-	"github.com/plgd-dev/go-coap/v3/options/config"
-	"github.com/plgd-dev/go-coap/v3/udp/client"
+	"github.com/plgd-dev/go-coap/v3/udp/coder"
 
 	"latchkey/coapres/transport/message"
 )
@@ -27,27 +23,61 @@ import (
 // connection are handled meanwhile. The messages are only valid during the call.
 type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 
-// Conn is one live association behind CoAP. It is a net.Conn, so that go-coap's server can take it
-// from [Listener.AcceptWithContext].
+// Conn is CoAP on one live association: [message.Exchange] with a lock, a timer, and the calls that
+// wait.
 type Conn struct {
-	*exchange
-	identity  string
-	number    uint64
-	remote    stableAddr
-	cc        *client.Conn
-	node      *nodeEnd // nil at the gateway's end
-	peer      any
-	work      work
-	moved     func(*Conn)                          // may be nil
-	refused   func(c *Conn, code byte, why string) // may be nil
-	logUnsent func(error)
-	moves     atomic.Int64  // not yet reported to moved
-	ping      uint16        // used by the reading goroutine; the last one that pingNewAddress sent
-	read      int64         // used by the reading goroutine; requests that go-coap was given
-	begun     atomic.Int64  // how many of them go-coap has passed to a handler
-	begins    chan struct{} // signalled when begun grows
-	done      chan struct{}
+	link     link
+	identity string
+	number   uint64
+	remote   stableAddr
+	node     *nodeEnd // nil at the gateway's end
+	peer     any
+	handler  Handler
+	log      *slog.Logger
+	began    time.Time
+	ctx      context.Context //nolint:containedctx // it ends with the association, not with a caller
+	cancel   context.CancelFunc
+	close    sync.Once
+	opened   chan struct{} // closed when messages are handled as they come, or never will be
+	closed   func(*Conn)   // set before opened is closed; may be nil
+	done     chan struct{}
+	work     work
+	moved    func(*Conn)                          // may be nil
+	refused  func(c *Conn, code byte, why string) // may be nil
+	path     uint32                               // used by receive; the last one
+	ping     uint16                               // the same; the last one that pingNewAddress sent
+	moves    atomic.Int64                         // not yet reported to moved
+	heard    atomic.Int64                         // when the last message was read: ns since began
+
+	mu       sync.Mutex
+	exchange message.Exchange // guarded by mu
+	over     bool             // guarded by mu; nothing is retransmitted any more
+	started  bool             // guarded by mu; opened will be closed
+	gone     func()           // guarded by mu; called after done is closed, if started; may be nil
+	timer    *time.Timer      // guarded by mu; retransmits; nil until it is needed
+	timerAt  time.Time        // guarded by mu; when it fires, or zero
+	calls    []*call          // guarded by mu; at most maxCalls
+	unacked  int              // guarded by mu; calls that wait for their ACK, at most nstart
+	turns    []chan struct{}  // guarded by mu; calls that wait for room, in their order
 }
+
+// link carries the messages of one association. It gives each message that comes to
+// [Conn.receive], one at a time.
+type link interface {
+	Write(m []byte) error // one message
+	Close() error         // ends the association
+	RemoteAddr() net.Addr
+	Home() netip.AddrPort
+	Path() uint32   // grows with each change of the other side's address
+	Prove(n uint32) // something sent on path n was answered
+}
+
+// fixed is the other side of a link whose address never changes.
+type fixed struct{}
+
+func (fixed) Home() netip.AddrPort { return netip.AddrPort{} }
+func (fixed) Path() uint32         { return 0 }
+func (fixed) Prove(uint32)         {}
 
 // work counts the messages of one association that are being handled.
 type work struct {
@@ -79,32 +109,30 @@ func (a stableAddr) String() string { return string(a) }
 
 var connNumber atomic.Uint64
 
-// messages is go-coap's own pool; sharing one keeps idle connections small.
+// messages are the messages of all associations. Sharing them keeps idle ones small.
 var messages = pool.New(256, 2048)
 
-func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Conn {
-	return &Conn{
-		exchange: newExchange(c, idle),
-		identity: identity,
-		begins:   make(chan struct{}, 1),
-		done:     make(chan struct{}),
-		number:   number,
-		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), number)),
-	}
+func newConn(l link, number uint64, identity string) *Conn {
+	c := &Conn{link: l, identity: identity, number: number, began: time.Now(),
+		remote:   stableAddr(fmt.Sprintf("%s#%d", l.RemoteAddr(), number)),
+		exchange: message.NewExchange(), opened: make(chan struct{}), done: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
 }
 
 // Identity returns the PSK identity whose key opened this association, proven by the handshake.
 func (c *Conn) Identity() string { return c.identity }
 
 // Home returns the other side's last proven address: one that answered what was sent there.
-func (c *Conn) Home() netip.AddrPort {
-	if e, ok := c.exchange.Conn.(established); ok {
-		e.association.mu.Lock()
-		defer e.association.mu.Unlock()
-		return e.home
-	}
-	return netip.AddrPort{}
-}
+func (c *Conn) Home() netip.AddrPort { return c.link.Home() }
+
+// Path returns a number that grows when the other side's address changes. Only an answer to
+// something sent there proves the new address.
+func (c *Conn) Path() uint32 { return c.link.Path() }
+
+// LastHeard returns when the other side's newest message of any kind was read, or when the
+// association began.
+func (c *Conn) LastHeard() time.Time { return c.began.Add(time.Duration(c.heard.Load())) }
 
 // SetPeer stores what the layer above knows of the other side. It may be called once, before the
 // first message is read.
@@ -119,151 +147,157 @@ func (c *Conn) Number() uint64 { return c.number }
 // RemoteAddr names this association: its first address, and a number that is never used again.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-// start puts go-coap above the connection. It must be called once, before serve or Do.
-func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
-	cfg := client.DefaultConfig
-	cfg.Common = config.NewCommon[*client.Conn]()
-	c.logUnsent = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
-	cfg.Errors = c.logUnsent // by default go-coap prints them to standard output
-	cfg.MessagePool = messages
-	cfg.ReceivedMessageQueueSize = message.MaxInFlight
-	cfg.LimitClientParallelRequests = 16
-	cfg.LimitClientEndpointParallelRequests = 16
-	// Our own message layer retransmits. NSTART (RFC 7252 §4.7) is 2, so that a command need not
-	// wait behind a read.
-	cfg.TransmissionNStart = 2
-	cfg.TransmissionAcknowledgeTimeout = message.ExchangeLife
-	cfg.TransmissionMaxRetransmit = 1
-	cfg.GetToken = func() (coap.Token, error) { return c.exchange.makeToken(), nil }
-	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn,
-		match config.HandlerFunc[*client.Conn]) {
-		// go-coap would look for a request's token among those of our own requests. But each side
-		// chooses its own tokens (RFC 7252 §5.3.1), so requests bypass that.
-		if isRequest(m) {
-			match = func(w *responsewriter.ResponseWriter[*client.Conn],
-				req *pool.Message) {
-				c.answerRequest(h, req, w.Message())
-			}
-			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // at most message.MaxInFlight
-			c.begun.Add(1)
-			select {
-			case c.begins <- struct{}{}:
-			default:
-			}
-			return
-		}
-		// This passes a response to the waiting call and does not block.
-		cc.ProcessReceivedMessageWithHandler(m, match)
-	}
-	// A response that nobody waits for any more.
-	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {}
-	s := server.NewSession(ctx, coapNet.NewConn(c), message.MaxSize, message.MaxSize, true)
-	c.exchange.moved = c.pingNewAddress
-	if c.refused != nil {
-		c.exchange.refused = func(code byte, why string) { c.refused(c, code, why) }
-	}
-	c.cc = client.NewConnWithOpts(s, &cfg, client.WithResponseMessageCache(noCache{}))
-}
-
-func isRequest(m *pool.Message) bool { return m.Code() > 0 && m.Code() < 32 }
-
-// Read reads from the exchange. go-coap drops its queue when the association's context ends. So at
-// the end Read first waits until go-coap has passed on all earlier requests.
-func (c *Conn) Read(b []byte) (int, error) {
-	n, err := c.exchange.Read(b)
-	if err == nil && n > 1 && b[1] > 0 && b[1] < 32 {
-		c.read++
-	}
-	for err != nil && c.begun.Load() < c.read {
-		select {
-		case <-c.begins:
-		case <-c.Context().Done():
-			return n, err
-		}
-	}
-	return n, err
-}
-
-// Write writes to the exchange. An answer that cannot be sent, mostly because the other side has
-// left, counts as a lost datagram. If Write returned the error, go-coap would end the association
-// and drop messages that are still queued.
-func (c *Conn) Write(b []byte) (int, error) {
-	n, err := c.exchange.Write(b)
-	if err != nil && len(b) > 1 && b[1]>>5 >= 2 {
-		c.logUnsent(err)
-		return len(b), nil
-	}
-	return n, err
-}
-
-// answerRequest lets h fill the response to a request. It is piggybacked on the ACK of a
-// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2).
-func (c *Conn) answerRequest(h Handler, req, resp *pool.Message) {
-	at, ok := c.findArrival(uint16(req.MessageID()), req.Token())
-	if !ok {
-		return
-	}
-	resp.SetToken(req.Token())
-	if resp.SetCode(codes.NotFound); h != nil {
-		h(c, req, resp, at)
-	}
-	resp.SetType(coap.NonConfirmable)
-	resp.SetMessageID(c.cc.GetMessageID())
-	if req.Type() == coap.Confirmable {
-		resp.SetType(coap.Acknowledgement)
-		resp.SetMessageID(req.MessageID())
-	}
-}
-
-// serve reads messages until the association ends. It must be followed by finish.
-func (c *Conn) serve() error { return c.cc.Run() }
-
-// finish waits until an association that has ended has closed its socket and its handlers have
-// returned.
-func (c *Conn) finish() {
-	_ = c.exchange.Close()                      // somebody else's Close may still be running
-	_ = c.exchange.SetReadDeadline(time.Time{}) // otherwise pion keeps a timer for the idle time
-	c.work.end()
-	close(c.done)
-}
-
 // Context returns a context that ends with the association.
-func (c *Conn) Context() context.Context { return c.cc.Context() }
+func (c *Conn) Context() context.Context { return c.ctx }
 
 // Done returns a channel that is closed when the association has ended and its last handler has
 // returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Do sends a confirmable request and waits for its answer. It retransmits at intervals that the
-// round trip suggests, until the request's context ends or the other side answers with a Reset. The
-// context must have a deadline. The answer belongs to the caller.
-func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
-	if _, ok := req.Context().Deadline(); !ok {
-		return nil, fmt.Errorf("transport: request without a deadline")
-	}
-	req.SetToken(c.exchange.makeToken())
-	req.SetType(coap.Confirmable)
-	req.SetMessageID(c.cc.GetMessageID())
-	mid := uint16(req.MessageID())
-	ctx, cancel := context.WithCancelCause(req.Context())
-	defer cancel(nil)
-	c.awaitReset(mid, cancel)
-	defer c.forgetRequest(mid)
-	req.SetContext(ctx)
-	a, err := c.cc.Do(req)
-	if err != nil && context.Cause(ctx) == errReset {
-		err = fmt.Errorf("transport: %w", errReset)
-	}
-	return a, err
+// start must be called once, before the first message is received and before Do. If ok, open must
+// follow, and gone is called when all is over; otherwise the association has already ended. h and
+// gone may be nil.
+func (c *Conn) start(h Handler, log *slog.Logger, gone func()) (ok bool) {
+	c.handler, c.log = h, log
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started, c.gone = !c.over, gone
+	return c.started
 }
 
-// pingNewAddress pings the other side at its new address (RFC 7252 §4.3). Whoever answers with a
-// Reset has the keys and receives what we send there. If the node moves again before it answers,
-// only the newest address is pinged.
+// hasStarted tells whether messages are handled, or soon will be.
+func (c *Conn) hasStarted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.started
+}
+
+// open says that messages are handled from now on, as they come. closed, which may be nil, is called
+// once after the association's end, while handlers may still run.
+func (c *Conn) open(closed func(*Conn)) {
+	c.closed = closed
+	close(c.opened)
+}
+
+// receive handles one message that was read at that time.
+func (c *Conn) receive(m []byte, at time.Time) {
+	c.heard.Store(int64(at.Sub(c.began)))
+	if p := c.link.Path(); p != c.path {
+		c.path = p
+		c.pingNewAddress()
+	}
+	c.mu.Lock()
+	r := c.exchange.Receive(m, at)
+	c.mu.Unlock()
+	if r.Proves {
+		c.link.Prove(r.Path) // before anybody acts on the answer
+	}
+	if r.Why != "" && c.refused != nil {
+		c.refused(c, r.Reply[1], r.Why)
+	}
+	switch r.Kind {
+	case message.Request:
+		if req := c.decode(m); req != nil {
+			c.work.begin(func() { c.answer(req, at) }) // at most message.MaxInFlight
+		}
+	case message.Response:
+		c.settle(r, c.decode(m))
+	case message.Acknowledged, message.Reset:
+		c.settle(r, nil)
+	}
+	if r.Reply != nil {
+		c.send(r.Reply)
+	}
+}
+
+// send sends a message that nobody waits for. One that cannot be sent, mostly because the other side
+// has left, is lost as a datagram is.
+func (c *Conn) send(m []byte) {
+	if err := c.link.Write(m); err != nil {
+		c.log.Debug("message not sent", "addr", c.remote.String(), "err", err)
+	}
+}
+
+// decode returns a well-formed message for a handler or a caller.
+func (c *Conn) decode(m []byte) *pool.Message {
+	msg := messages.AcquireMessage(c.ctx)
+	if _, err := msg.UnmarshalWithDecoder(coder.DefaultCoder, m); err != nil {
+		c.log.Warn("message not understood", "addr", c.remote.String(), "err", err) // [message.Check] passed it
+		messages.ReleaseMessage(msg)
+		return nil
+	}
+	return msg
+}
+
+// answer lets the handler fill the response to a request. It is piggybacked on the ACK of a
+// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2).
+func (c *Conn) answer(req *pool.Message, at time.Time) {
+	defer messages.ReleaseMessage(req)
+	resp := messages.AcquireMessage(c.ctx)
+	defer messages.ReleaseMessage(resp)
+	resp.SetToken(req.Token())
+	if resp.SetCode(codes.NotFound); c.handler != nil {
+		c.handler(c, req, resp, at)
+	}
+	c.mu.Lock()
+	resp.SetType(coap.NonConfirmable)
+	resp.SetMessageID(int32(c.exchange.NextID()))
+	if req.Type() == coap.Confirmable {
+		resp.SetType(coap.Acknowledgement)
+		resp.SetMessageID(req.MessageID())
+	}
+	b, err := resp.MarshalWithEncoder(coder.DefaultCoder)
+	if err == nil {
+		c.exchange.Keep(b)
+	}
+	c.mu.Unlock()
+	if err != nil {
+		c.log.Error("answer not encoded", "addr", c.remote.String(), "err", err)
+		return
+	}
+	c.send(b)
+}
+
+// setTimer sets the timer to the next retransmission. The caller holds c.mu.
+func (c *Conn) setTimer() {
+	if c.over {
+		c.exchange.Clear()
+	}
+	due := c.exchange.Due()
+	switch {
+	case due.IsZero() || !c.timerAt.IsZero() && !due.Before(c.timerAt): // it fires in time
+		return
+	case c.timer == nil:
+		c.timer = time.AfterFunc(time.Until(due), c.retransmit)
+	default:
+		c.timer.Reset(time.Until(due))
+	}
+	c.timerAt = due
+}
+
+// retransmit sends what is due.
+func (c *Conn) retransmit() {
+	c.mu.Lock()
+	c.timerAt = time.Time{}
+	again := c.exchange.Retransmit(time.Now())
+	c.setTimer()
+	c.mu.Unlock()
+	for _, b := range again {
+		c.send(b)
+	}
+}
+
+// pingNewAddress pings the other side at its new address. Whoever answers with a Reset has the keys
+// and receives what we send there. If the node moves again before it answers, only the newest
+// address is pinged.
 func (c *Conn) pingNewAddress() {
-	c.exchange.forgetPing(c.ping)
-	c.ping = uint16(c.cc.GetMessageID())
-	_ = c.exchange.sendPing(c.ping, 0) // if the connection is gone, Read returns the error
+	c.mu.Lock()
+	c.exchange.ForgetPing(c.ping)
+	b, id := c.exchange.Ping(c.link.Path(), 0, time.Now())
+	c.ping = id
+	c.setTimer()
+	c.mu.Unlock()
+	c.send(b)
 	if c.moved != nil && c.moves.Add(1) == 1 {
 		c.work.begin(c.reportMoves)
 	}
@@ -279,7 +313,7 @@ func (c *Conn) reportMoves() {
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-c.Context().Done():
+		case <-c.ctx.Done():
 			return
 		}
 	}
@@ -288,15 +322,42 @@ func (c *Conn) reportMoves() {
 // End closes the association with a close_notify. Messages that came before are handled first, and
 // then its context ends.
 func (c *Conn) End() error {
-	if e, ok := c.exchange.Conn.(established); ok {
-		e.drainQueue()
+	select {
+	case <-c.opened:
+	case <-c.ctx.Done():
 	}
-	return c.exchange.Close()
+	return c.Close()
 }
 
-// noCache caches nothing: exchange answers repeated requests.
-type noCache struct{}
+// Close ends the association with a close_notify, and its context. Twice is harmless.
+func (c *Conn) Close() (err error) {
+	c.close.Do(func() {
+		c.mu.Lock()
+		c.over = true
+		c.exchange.Clear()
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+		started, gone := c.started, c.gone
+		c.mu.Unlock()
+		err = c.link.Close()
+		c.cancel()
+		go c.finish(started, gone)
+	})
+	return err
+}
 
-func (noCache) Load(string, *pool.Message) (bool, error) { return false, nil }
-func (noCache) Store(string, *pool.Message) error        { return nil }
-func (noCache) CheckExpirations(time.Time)               {}
+// finish tells of the end, and then waits for the handlers.
+func (c *Conn) finish(started bool, gone func()) {
+	if started {
+		<-c.opened
+		if c.closed != nil {
+			c.closed(c)
+		}
+	}
+	c.work.end()
+	close(c.done)
+	if started && gone != nil {
+		gone()
+	}
+}

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -180,6 +178,14 @@ func TestDo(t *testing.T) {
 			if got := time.Since(began); !errors.Is(err, context.DeadlineExceeded) ||
 				got != 1500*time.Millisecond {
 				t.Errorf("got %v after %v, want its deadline", err, got)
+			}
+		}},
+		{"sends nothing when its deadline is over", func(t *testing.T, c *Conn, peer *memConn) {
+			if _, err := postEcho(c, "x", 0); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want its deadline", err)
+			}
+			if got := peer.nextDatagram(time.Minute); got != nil {
+				t.Errorf("got %x", got)
 			}
 		}},
 		{"sends no retransmission after its deadline", func(t *testing.T, c *Conn, peer *memConn) {
@@ -414,24 +420,16 @@ func TestRequestBeforeAnotherSessionIsHandled(t *testing.T) {
 }
 
 // torn is a connection that can be read but not written.
-type torn struct{ *memConn }
+type torn struct{ memLink }
 
-func (torn) Write([]byte) (int, error) { return 0, net.ErrClosed }
+func (torn) Write([]byte) error { return net.ErrClosed }
 
-// By default go-coap prints an answer that cannot be sent to standard output. It must go to our log
-// instead.
+// An answer that cannot be sent is logged, and ends nothing: the node may have sent more.
 func TestUnsentAnswerIsLogged(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout := os.Stdout
-	os.Stdout = w
-	defer func() { os.Stdout = stdout }()
 	var text bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		a, peer := newMemPair()
-		c := runConnLogged(t, torn{a}, answerEcho,
+		c := runConnLogged(t, torn{memLink{memConn: a}}, a, answerEcho,
 			slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		_, _ = peer.Write(makeCON(t, 1, "t", "x"))
 		synctest.Wait()
@@ -441,11 +439,6 @@ func TestUnsentAnswerIsLogged(t *testing.T) {
 		_ = c.End()
 		<-c.Done()
 	})
-	_ = w.Close()
-	printed, err := io.ReadAll(r)
-	if err != nil || len(printed) > 0 {
-		t.Errorf("printed %q, %v, want nothing", printed, err)
-	}
 	if !strings.Contains(text.String(), "message not sent") {
 		t.Errorf("logged %q, want a line about the unsent answer", text.String())
 	}
@@ -471,4 +464,85 @@ func TestResetEndsTheCall(t *testing.T) {
 	if m := peer.nextDatagram(2 * time.Second); m != nil {
 		t.Errorf("got % x after the Reset, want no retransmission", m)
 	}
+}
+
+func TestLastHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, peer := newMemLink(t, nil)
+		began := time.Now()
+		if got := c.LastHeard(); !got.Equal(began) {
+			t.Errorf("before any message: got %v, want the start %v", got, began)
+		}
+		time.Sleep(time.Minute)
+		_, _ = peer.Write([]byte{1, 2, 3})
+		synctest.Wait()
+		if got := c.LastHeard(); !got.Equal(began.Add(time.Minute)) {
+			t.Errorf("got %v, want the time of the message, even of a malformed one", got)
+		}
+	})
+}
+
+// hasty is a link whose other side answers at once and leaves.
+type hasty struct {
+	memLink
+	answer func(request []byte)
+}
+
+func (h *hasty) Write(m []byte) error { h.answer(m); return nil }
+
+// An answer counts although the association has ended before its caller could look.
+func TestAnswerRightBeforeTheEnd(t *testing.T) {
+	for range 20 { // select takes one of several channels at random
+		a, _ := newMemPair()
+		l := &hasty{memLink: memLink{memConn: a}}
+		c := runConnLogged(t, l, a, nil, orDiscard(nil))
+		l.answer = func(m []byte) {
+			c.receive(append([]byte{0x64, 0x45}, m[2:8]...), time.Now())
+			_ = c.Close()
+		}
+		if _, err := postEcho(c, "x", patienceOfTests); err != nil {
+			t.Fatalf("got %v, want the answer", err)
+		}
+	}
+}
+
+// A third call waits until one of the first two has its ACK, and goes on at once then. One whose
+// time is over leaves its place to others.
+func TestCallsWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, peer := newMemLink(t, nil)
+		first := startRequest(c, codes.GET, time.Minute)
+		req := peer.nextDatagram(time.Second)
+		second := startRequest(c, codes.GET, 500*time.Millisecond)
+		if peer.nextDatagram(time.Millisecond) == nil {
+			t.Fatal("the second request was not sent")
+		}
+		gone := startRequest(c, codes.GET, 100*time.Millisecond)
+		third := startRequest(c, codes.GET, time.Minute)
+		if err := <-gone; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a call without a turn: got %v, want its deadline", err)
+		}
+		if got := peer.nextDatagram(100 * time.Millisecond); got != nil {
+			t.Errorf("got %x while two messages wait for their ACK", got)
+		}
+		_, _ = peer.Write([]byte{0x60, 0, req[2], req[3]})
+		next := peer.nextDatagram(time.Millisecond)
+		if next == nil {
+			t.Fatal("after an ACK the next request was not sent")
+		}
+		if err := <-second; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want its deadline", err)
+		}
+		for _, m := range [][]byte{next, req} {
+			_, _ = peer.Write(makeResponse(t, coap.NonConfirmable, 1, m))
+		}
+		if err := errors.Join(<-first, <-third); err != nil {
+			t.Error(err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.unacked != 0 || c.calls != nil || len(c.turns) != 0 || c.exchange.Due() != (time.Time{}) {
+			t.Errorf("after all: %d unacknowledged, %d calls, %d turns", c.unacked, len(c.calls), len(c.turns))
+		}
+	})
 }

@@ -10,6 +10,9 @@ import (
 
 // handleDatagram splits a datagram into records and dispatches each of them.
 func (l *Listener) handleDatagram(b []byte, from netip.AddrPort) {
+	now := time.Now()
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
 	lost := false
 	for len(b) > 0 {
 		r, rest, ok := record.Split(b)
@@ -17,37 +20,52 @@ func (l *Listener) handleDatagram(b []byte, from netip.AddrPort) {
 			l.counts.ignored.Add(1)
 			break
 		}
-		lost = l.dispatchRecord(r, from) || lost
+		lost = l.dispatchRecord(r, from, now, w) || lost
 		b = rest
 	}
 	if lost {
-		l.answerLost(from, time.Now())
+		l.answerLost(from, now)
 	}
 }
 
 // dispatchRecord dispatches one record. It tells whether r belongs to a session that this gateway
 // does not have: see [record.IsLost].
-func (l *Listener) dispatchRecord(r []byte, from netip.AddrPort) (lost bool) {
-	switch epoch := binary.BigEndian.Uint16(r[3:]); {
+func (l *Listener) dispatchRecord(r []byte, from netip.AddrPort, at time.Time, w *workspace) (lost bool) {
+	switch {
 	case r[0] == record.TLS12CID && record.IsEncrypted(r):
 		l.mu.Lock()
 		a := l.cids[[record.CIDSize]byte(r[11:])]
 		ok := a != nil && a.admits(r)
-		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // a repeated Finished
 		l.mu.Unlock()
-		if again {
-			a.retransmitFlight()
+		if !ok {
+			l.counts.ignored.Add(1)
+			return a == nil && record.IsLost(r)
 		}
-		l.deliverRecord(r, from, ok, a)
-		return a == nil && record.IsLost(r)
+		l.deliverEncrypted(a, r, from, at, w)
 	case record.IsEncrypted(r):
-		return l.dispatchEncrypted(r, from)
-	case epoch == 0:
+		return l.dispatchEncrypted(r, from, at, w)
+	case binary.BigEndian.Uint16(r[3:]) == 0:
 		l.dispatchPlaintext(r, from)
 	default:
 		l.counts.ignored.Add(1)
 	}
 	return false
+}
+
+// deliverEncrypted gives an encrypted record to an association, which opens it or keeps it.
+func (l *Listener) deliverEncrypted(a *association, r []byte, from netip.AddrPort, at time.Time, w *workspace) {
+	kept, room := a.keep(r, from, at, false)
+	if !kept {
+		a.receive(r, from, at, w)
+		return
+	}
+	// pion needs the Finished. What is visibly something else it would only drop.
+	if hs := a.pion.Load(); hs != nil && !a.finished.Load() && r[0] != record.ApplicationData {
+		room = hs.pipe.give(r, queueHalf) && room
+	}
+	if !room {
+		l.counts.overflow.Add(1)
+	}
 }
 
 // dispatchPlaintext lets through the plaintext records that a handshake needs. They are not
@@ -84,17 +102,24 @@ func (l *Listener) deliverToHalfOpen(r []byte, from netip.AddrPort, exchange boo
 	}
 	l.mu.Unlock()
 	for _, a := range to[:n] {
-		l.deliverRecord(r, from, true, a)
+		l.givePlaintext(a, r)
 	}
 	if n == 0 {
 		l.counts.ignored.Add(1)
 	}
 }
 
+// givePlaintext gives a plaintext record to an association in its handshake.
+func (l *Listener) givePlaintext(a *association, r []byte) {
+	if hs := a.pion.Load(); hs == nil || !hs.pipe.give(r, queueHalf) {
+		l.counts.overflow.Add(1)
+	}
+}
+
 // dispatchEncrypted gives a record without CID to the live association of its address. It also
 // gives it to the half-open ones, because it may be a Finished. lost tells that there is no session
 // for that address.
-func (l *Listener) dispatchEncrypted(r []byte, from netip.AddrPort) (lost bool) {
+func (l *Listener) dispatchEncrypted(r []byte, from netip.AddrPort, at time.Time, w *workspace) (lost bool) {
 	var to [maxPerPeer + 1]*association
 	n := 0
 	l.mu.Lock()
@@ -113,7 +138,7 @@ func (l *Listener) dispatchEncrypted(r []byte, from netip.AddrPort) (lost bool) 
 	}
 	l.mu.Unlock()
 	for _, a := range to[:n] {
-		l.deliverRecord(r, from, true, a)
+		l.deliverEncrypted(a, r, from, at, w)
 	}
 	if n == 0 {
 		l.counts.ignored.Add(1)
@@ -121,8 +146,8 @@ func (l *Listener) dispatchEncrypted(r []byte, from netip.AddrPort) (lost bool) 
 	return p == nil && record.IsLost(r)
 }
 
-// admits tells whether an encrypted record may reach pion. pion keeps records that come before it
-// has the keys, so their size and number are limited. The caller holds l.mu.
+// admits tells whether an encrypted record may be kept or opened. Before the handshake is complete
+// their size and number are limited. The caller holds l.mu.
 func (a *association) admits(r []byte) bool {
 	if a.phase == live || a.finished.Load() {
 		return true
@@ -135,20 +160,6 @@ func (a *association) admits(r []byte) bool {
 	}
 	a.early++
 	return true
-}
-
-func (l *Listener) deliverRecord(r []byte, from netip.AddrPort, ok bool, a *association) {
-	if !ok {
-		l.counts.ignored.Add(1)
-		return
-	}
-	room := queueLive
-	if !a.finished.Load() {
-		room = queueHalf
-	}
-	if !a.queueRecord(r, from, room) {
-		l.counts.overflow.Add(1)
-	}
 }
 
 // recordMove records a live association's new address. If another association is at that address

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/pion/dtls/v3"
 
+	"latchkey/coapres/transport/takeover"
 	"latchkey/keys"
 )
 
@@ -24,6 +24,9 @@ type nodeEnd struct {
 // ("host:port") and then answers the gateway's requests with h, which may be nil. The association
 // ends when ctx ends; see [Conn.Done].
 func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
+	if err := takeover.Check(); err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
+	}
 	ua, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
@@ -52,45 +55,48 @@ func (c *Conn) Renew(ctx context.Context, h Handler) (*Conn, error) {
 }
 
 func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, error) {
-	g, err := s.addGuard()
+	g, err := s.addGuard(e.gateway)
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
 	}
 	e.guard = g
-	dc, err := dtls.ClientWithOptions(g, e.gateway,
+	dc, err := dtls.ClientWithOptions(g.pipe, e.gateway,
 		dtls.WithPSK(func([]byte) ([]byte, error) { return e.secret.PSK(), nil }),
 		dtls.WithPSKIdentityHint([]byte(e.identity)),
 		dtls.WithCipherSuites(suites[0]),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
-		dtls.WithReplayProtectionWindow(replayWindow),
 		dtls.WithFlightInterval(flightInterval),
-		dtls.WithLoggerFactory(newPionLog()),
+		dtls.WithLoggerFactory(quiet),
 	)
 	if err != nil {
-		_ = g.Close()
+		g.abandon()
 		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
 	}
 	hctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
-	if err := dc.HandshakeContext(hctx); err != nil {
+	err = dc.HandshakeContext(hctx)
+	if g.done.Store(true); err != nil {
 		_ = dc.Close()
-		_ = g.Close()
+		g.abandon()
 		if why := g.nameAlert(); why != "" {
 			err = fmt.Errorf("%w (somebody at its address says %s)", err, why)
 		}
 		return nil, fmt.Errorf("transport: handshake with %s: %w", e.gateway, err)
 	}
-	g.done.Store(true)
-	c := newConn(ownSocket{dc, g}, connNumber.Add(1), string(e.identity), 24*time.Hour)
-	c.node = &e
-	c.start(ctx, h, orDiscard(nil))
+	if err := g.takeOver(dc); err != nil {
+		g.abandon()
+		return nil, err
+	}
+	c := newConn(g, connNumber.Add(1), string(e.identity))
+	c.node, g.conn = &e, c
+	c.start(h, orDiscard(nil), nil)
+	g.begin()
 	stop := context.AfterFunc(ctx, func() { _ = c.End() })
-	go func() {
-		_ = c.serve()
-		stop()
-		c.finish()
-	}()
+	c.open(func(*Conn) { stop() })
+	if s.isClosed() { // since the handshake
+		_ = c.Close()
+	}
 	return c, nil
 }
 
@@ -101,48 +107,4 @@ func (c *Conn) Hinted() <-chan struct{} {
 		return nil
 	}
 	return c.node.guard.hints
-}
-
-// pingLimit is how long Ping waits. It repeats the ping after pingRepeat, and again after twice
-// that time.
-const (
-	pingLimit  = time.Second
-	pingRepeat = pingLimit / 4
-)
-
-var errNoPong = errors.New("transport: a ping was not answered")
-
-// Ping asks the other side for a Reset (RFC 7252 §4.3), at most three times within one second. It
-// returns nil if a Reset came: whoever sent it has this association's keys.
-func (c *Conn) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingLimit)
-	defer cancel()
-	pong, answered := context.WithCancelCause(ctx)
-	defer answered(nil)
-	mid := uint16(c.cc.GetMessageID())
-	c.awaitReset(mid, answered)
-	defer c.forgetRequest(mid)
-	if err := c.exchange.sendPing(mid, pingRepeat); err != nil {
-		return err
-	}
-	select {
-	case <-pong.Done():
-	case <-c.Context().Done():
-	}
-	if context.Cause(pong) != errReset {
-		return errNoPong
-	}
-	return nil
-}
-
-// ownSocket gives the node's socket the same life as its association.
-type ownSocket struct {
-	net.Conn
-	guard *guard
-}
-
-func (o ownSocket) Close() error {
-	err := o.Conn.Close()
-	_ = o.guard.Close()
-	return err
 }

@@ -91,7 +91,7 @@ func (s *site) failHandshake(t *testing.T, identity string, opts ...dtls.ClientO
 		dtls.WithPSK(func([]byte) ([]byte, error) { return wrong.PSK(), nil }),
 		dtls.WithPSKIdentityHint([]byte(identity)),
 		dtls.WithCipherSuites(suites[0]),
-		dtls.WithLoggerFactory(newPionLog()),
+		dtls.WithLoggerFactory(quiet),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,8 @@ package transport
 import (
 	"bytes"
 	"net"
+	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -87,6 +89,48 @@ func TestForgedEncryptedRecordsAtANode(t *testing.T) {
 	}
 	if g.Context().Err() != nil || c.Context().Err() != nil {
 		t.Error("the session has ended")
+	}
+}
+
+// Nor can he stop a node's handshake with a burst of records before the gateway's Finished.
+func TestForgedRecordsInANodesHandshake(t *testing.T) {
+	s := startSite(t, Config{}, answerEcho)
+	n := newNAT(t, s.Addr())
+	var once sync.Once
+	n.tapDatagrams(func(up bool, _ []byte) {
+		if up {
+			return
+		}
+		once.Do(func() {
+			for i := range 3 * earlyCount {
+				typ := byte(record.Handshake + i%2)
+				head := []byte{typ, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, byte(i), 0, 40}
+				n.sendToNode(append(head, make([]byte, 40)...))
+			}
+		})
+	})
+	c, err := s.tryDial(t, n.addr(), known, s.secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := postEcho(c, "hello", patienceOfTests); err != nil || got != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// Records that come as fast as they are opened do not delay for ever that a session is open.
+func TestEarlyRecordsComeToAnEnd(t *testing.T) {
+	var s secure
+	now, n := time.Now(), 0
+	add := func() { s.keep([]byte("record"), netip.AddrPort{}, now, false) }
+	add()
+	s.goLive(func(early) {
+		if n++; n < 1000 {
+			add()
+		}
+	})
+	if n < earlyCount || n == 1000 || !s.ready || s.kept != nil {
+		t.Errorf("got %d records, ready %v, %d left", n, s.ready, len(s.kept))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
 
 	"latchkey/coapres/transport/record"
+	"latchkey/coapres/transport/record/protect"
 )
 
 // nodeSocket is a node's socket below pion. It carries one association, and for a while also the
@@ -36,9 +36,9 @@ func openNodeSocket(gateway netip.AddrPort) (*nodeSocket, error) {
 
 // addGuard adds an association. The first one starts the reading goroutine, and the socket closes
 // with the last one.
-func (s *nodeSocket) addGuard() (*guard, error) {
+func (s *nodeSocket) addGuard(to net.Addr) (*guard, error) {
 	g := &guard{s: s, hints: make(chan struct{}, 1)}
-	g.wake.L = &g.mu
+	g.pipe = newPipe(to, g.writeHandshake)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -64,6 +64,12 @@ func (s *nodeSocket) removeGuard(g *guard) {
 	}
 }
 
+func (s *nodeSocket) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // listGuards returns the present associations in a slice that never changes.
 func (s *nodeSocket) listGuards() []*guard {
 	s.mu.Lock()
@@ -74,11 +80,16 @@ func (s *nodeSocket) listGuards() []*guard {
 // read gives each association the records of each datagram that it may see, until the socket is
 // closed.
 func (s *nodeSocket) read() {
+	w := new(workspace)
 	for buf := make([]byte, maxDatagram); ; {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
+			s.mu.Lock()
+			s.closed = true
+			s.mu.Unlock()
+			_ = s.conn.Close()
 			for _, g := range s.listGuards() {
-				_ = g.Close()
+				g.socketGone()
 			}
 			return
 		}
@@ -88,53 +99,75 @@ func (s *nodeSocket) read() {
 		}
 		guards := s.listGuards()
 		for _, g := range guards {
-			g.queueRecords(buf[:n], len(guards) == 1)
+			g.receiveDatagram(buf[:n], len(guards) == 1, w)
 		}
 	}
 }
 
-// guard is one association's part of the socket. It lets through what the gateway may send, and no
-// plaintext record once the handshake is complete: a forged one would end the session.
+// guard is the node's end of one association, first of the handshake and then of its records. It
+// lets through what the gateway may send, and no plaintext record once the handshake is complete.
 type guard struct {
+	fixed
 	s     *nodeSocket
-	done  atomic.Bool   // the handshake is complete
+	pipe  *pipe
+	conn  *Conn         // set before the first message is received
+	done  atomic.Bool   // the handshake is complete, and nothing more of what pion writes is sent
 	mute  atomic.Bool   // nothing is sent any more
 	alert atomic.Uint32 // the last plaintext alert, which anybody can forge
 	hints chan struct{} // holds one token: a HelloRequest came
-	plain uint64        // used by the reading goroutine; number of the next plaintext record
-
-	mu      sync.Mutex
-	queue   [][]byte  // guarded by mu
-	closed  bool      // guarded by mu
-	expired bool      // guarded by mu; ReadFrom returns at once
-	wake    sync.Cond // of mu: ReadFrom has something to return
+	secure
 }
 
-// queueRecords queues the records of a datagram that may pass. alone tells that the socket has no
-// other association.
-func (g *guard) queueRecords(b []byte, alone bool) {
-	var kept []byte
+// queueHandshake is how many records of the gateway's wait for pion.
+const queueHandshake = 32
+
+// receiveDatagram handles the records of a datagram that may pass. alone tells that the socket has
+// no other association.
+func (g *guard) receiveDatagram(b []byte, alone bool, w *workspace) {
+	now := time.Now()
 	for len(b) > 0 {
 		r, rest, ok := record.Split(b)
 		if !ok {
-			break
-		}
-		if g.admits(r, alone) {
-			at := len(kept)
-			kept = append(kept, r...)
-			g.renumber(kept[at:])
+			return
 		}
 		b = rest
+		switch {
+		case !g.admits(r, alone):
+		case r[3] == 0 && r[4] == 0:
+			g.pipe.give(r, queueHandshake)
+		default:
+			// Forged records may come first, and must not keep out the gateway's Finished.
+			if kept, _ := g.keep(r, g.s.gateway, now, true); !kept {
+				g.receive(r, now, w)
+			} else if r[0] != record.ApplicationData {
+				g.pipe.give(r, queueHandshake)
+			}
+		}
 	}
-	if len(kept) == 0 {
-		return
-	}
+}
+
+// receive opens a record and does what it asks.
+func (g *guard) receive(r []byte, at time.Time, w *workspace) {
 	g.mu.Lock()
-	if !g.closed && len(g.queue) < queueLive {
-		g.queue = append(g.queue, kept)
-	}
+	c, _, err := g.open(r, w)
 	g.mu.Unlock()
-	g.wake.Signal()
+	switch {
+	case err != nil:
+	case c.Type == record.ApplicationData:
+		g.conn.receive(c.Content, at)
+	case c.Type == record.Alert:
+		if alert, ok := protect.ParseAlert(c.Content); ok && alert.Ends() {
+			g.mute.CompareAndSwap(false, alert != protect.CloseNotify) // a fatal one is not answered
+			_ = g.conn.Close()
+		}
+	}
+}
+
+// begin handles the records that came during the handshake, and from then on each as it comes.
+func (g *guard) begin() {
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	g.goLive(func(k early) { g.receive(k.record, k.at, w) })
 }
 
 func (g *guard) admits(r []byte, alone bool) bool {
@@ -179,16 +212,6 @@ func (g *guard) noteHint(r []byte) {
 	}
 }
 
-// renumber gives plaintext records numbers of our own, because nothing authenticates theirs. The
-// gateway's answer to a forged hello has the number of that hello (RFC 6347 §4.2.1). After a high
-// number pion would drop all that follows as old.
-func (g *guard) renumber(r []byte) {
-	if r[3] == 0 && r[4] == 0 {
-		binary.BigEndian.PutUint64(r[3:], g.plain) // the epoch is 0
-		g.plain++
-	}
-}
-
 // nameAlert returns the name of the plaintext alert that came last, for the error message. It is
 // empty if none came.
 func (g *guard) nameAlert() string {
@@ -198,49 +221,52 @@ func (g *guard) nameAlert() string {
 	return ""
 }
 
-// ReadFrom returns the allowed records of the next datagram. The address is the one that pion was
-// given.
-func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for len(g.queue) == 0 && !g.closed && !g.expired {
-		g.wake.Wait()
+// writeHandshake sends what pion wrote, until the handshake is complete.
+func (g *guard) writeHandshake(b []byte) {
+	if !g.done.Load() && !g.mute.Load() {
+		_, _ = g.s.conn.WriteToUDPAddrPort(b, g.s.gateway) // one that is lost is sent again
 	}
-	switch {
-	case g.closed:
-		return 0, nil, net.ErrClosed
-	case g.expired:
-		return 0, nil, os.ErrDeadlineExceeded
-	}
-	n := copy(b, g.queue[0])
-	g.queue = g.queue[1:]
-	return n, net.UDPAddrFromAddrPort(g.s.gateway), nil
 }
 
-func (g *guard) WriteTo(b []byte, to net.Addr) (int, error) {
+// Write sends one message.
+func (g *guard) Write(m []byte) error { return g.sendRecord(record.ApplicationData, m) }
+
+func (g *guard) sendRecord(typ uint8, content []byte) (err error) {
 	if g.mute.Load() {
-		return len(b), nil
+		return nil
 	}
-	return g.s.conn.WriteTo(b, to)
+	if e := g.seal(typ, content, func(r []byte) { _, err = g.s.conn.WriteToUDPAddrPort(r, g.s.gateway) }); e != nil {
+		go func() { _ = g.conn.Close() }() // no more numbers
+		return e
+	}
+	return err
 }
 
-// Close closes the socket, unless another association still uses it. Twice is harmless.
+// Close ends the association, with a close_notify unless it is mute, and closes the socket, unless
+// another association still uses it. [Conn.Close] calls it once.
 func (g *guard) Close() error {
-	g.mu.Lock()
-	g.closed, g.queue = true, nil
-	g.mu.Unlock()
-	g.wake.Signal()
+	err := g.sendRecord(record.Alert, protect.CloseNotify.AppendTo(nil))
+	g.mute.Store(true)
+	g.sealer.End()
 	g.s.removeGuard(g)
-	return nil
+	return err
 }
 
-func (g *guard) LocalAddr() net.Addr            { return g.s.conn.LocalAddr() }
-func (g *guard) SetDeadline(t time.Time) error  { return g.SetReadDeadline(t) }
-func (*guard) SetWriteDeadline(time.Time) error { return nil }
-func (g *guard) SetReadDeadline(t time.Time) error {
-	g.mu.Lock()
-	g.expired = !t.IsZero() && !t.After(time.Now())
-	g.mu.Unlock()
-	g.wake.Signal()
-	return nil
+// abandon ends an association whose handshake is not complete.
+func (g *guard) abandon() {
+	_ = g.pipe.Close()
+	g.s.removeGuard(g)
 }
+
+// socketGone ends the association because the socket cannot be read any more.
+func (g *guard) socketGone() {
+	_ = g.pipe.Close()
+	g.mu.Lock()
+	ready := g.ready
+	g.mu.Unlock()
+	if ready {
+		_ = g.conn.Close()
+	}
+}
+
+func (g *guard) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(g.s.gateway) }

@@ -44,7 +44,7 @@ func (l *Listener) answerHello(r []byte, from netip.AddrPort) {
 	for _, a := range p.half {
 		if a.digest == digest || !l.stateless && a.sameHello(h) {
 			l.mu.Unlock()
-			l.deliverRecord(r, from, true, a) // a repetition, or the hello with pion's own cookie
+			l.givePlaintext(a, r) // a repetition, or the hello with pion's own cookie
 			return
 		}
 	}
@@ -68,12 +68,13 @@ func (l *Listener) answerHello(r []byte, from netip.AddrPort) {
 	a.known = known
 	l.addHalf(a, p)
 	first := r
+	hs := a.pion.Load()
 	if l.stateless {
 		first = h.First()
-		a.cookie, a.second = append([]byte(nil), h.Cookie...), append([]byte(nil), r...)
-		a.shift = h.Sequence - 1
+		hs.cookie, hs.second = append([]byte(nil), h.Cookie...), append([]byte(nil), r...)
+		hs.shift = h.Sequence - 1
 	}
-	a.queueRecord(first, from, queueHalf)
+	hs.pipe.give(first, queueHalf)
 	l.wg.Go(func() { l.runHandshake(ctx, a) })
 	l.mu.Unlock()
 	l.counts.handshakes.Add(1)
@@ -165,9 +166,9 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 		current: from,
 		home:    from,
 		proven:  true} // its cookie came back; pion's own, if it asks for one, is shorter than a hello
-	a.wake.L = &a.mu
 	_, _ = rand.Read(a.cid[:]) // never fails
-	dc, err := dtls.ServerWithOptions(a, peerAddr{from},
+	p := newPipe(peerAddr{from}, a.writeHandshake)
+	dc, err := dtls.ServerWithOptions(p, p.peer,
 		dtls.WithPSK(func(identity []byte) ([]byte, error) {
 			id := string(identity)
 			a.identity.Store(&id)
@@ -176,14 +177,13 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 		dtls.WithCipherSuites(suites...),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithConnectionIDGenerator(func() []byte { a.usesCID.Store(true); return a.cid[:] }),
-		dtls.WithReplayProtectionWindow(replayWindow),
 		dtls.WithFlightInterval(gatewayFlightInterval),
-		dtls.WithLoggerFactory(l.pion),
+		dtls.WithLoggerFactory(quiet),
 	)
 	if err != nil {
 		return nil, nil, err
 	}
-	a.dc = dc
+	a.pion.Store(&negotiation{dc: dc, pipe: p})
 	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.Handshake)
 	a.cancel = cancel
 	return a, ctx, nil
@@ -195,47 +195,57 @@ func (a *association) sameHello(h record.Hello) bool {
 	return a.random == h.Random()
 }
 
-// runHandshake runs one handshake to its end and passes the association to Serve.
+// runHandshake runs one handshake to its end, takes the session over from pion, and passes it to
+// Serve.
 func (l *Listener) runHandshake(ctx context.Context, a *association) {
 	defer a.cancel()
-	err := a.dc.HandshakeContext(ctx)
+	hs := a.pion.Load()
+	err := hs.dc.HandshakeContext(ctx)
 	id := ""
 	if p := a.identity.Load(); p != nil {
 		id = *p
+	}
+	if err == nil {
+		if err = a.takeOver(hs.dc); err != nil {
+			l.log.Error("session not taken over", "addr", a.at.String(), "err", err)
+		}
 	}
 	if err != nil {
 		l.mu.Lock()
 		f := Failure{Addr: a.at, Identity: id, Cause: a.findCause(id)}
 		l.mu.Unlock()
 		a.mute.Store(true)
-		_ = a.dc.Close()
-		_ = a.Close()
+		_ = hs.dc.Close()
+		a.pion.Store(nil)
+		l.dropAssociation(a)
 		if l.ctx.Err() == nil {
 			l.reportFailure(f)
 		}
 		return
 	}
+	a.pion.Store(nil)
+	c := newConn(a, a.number, id)
+	c.moved, c.refused = l.cfg.Moved, l.cfg.Refused
+	a.conn = c
 	old, cause := l.establish(a, id)
 	if cause != "" {
-		_ = a.dc.Close() // the other side has the keys: send a close_notify
-		_ = a.Close()
+		_ = c.Close() // the other side has the keys: send a close_notify
 		l.reportFailure(Failure{Addr: a.at, Identity: id, Cause: cause})
 		return
 	}
-	c := newConn(established{a.dc, a}, a.number, id, l.cfg.Idle)
-	c.moved, c.refused = l.cfg.Moved, l.cfg.Refused
 	if old != nil && old.at == a.at { // no close_notify: the node there has new keys, or is another node
 		old.mute.Store(true)
 	}
 	select {
-	case l.accept <- c:
+	case l.accepted <- c:
 	case <-l.ctx.Done():
-		_ = a.dc.Close()
-		_ = a.Close()
+		_ = c.Close()
 	}
 	if old != nil {
-		old.drainQueue()
-		_ = old.dc.Close()
+		_ = old.conn.End()
+		l.mu.Lock()
+		delete(l.leaving, old)
+		l.mu.Unlock()
 	}
 }
 
@@ -281,6 +291,7 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	l.removeHalf(a, p)
 	if old != nil {
 		l.dropLocked(old)
+		l.leaving[old] = true
 		l.counts.replaced.Add(1)
 	}
 	a.phase = live

@@ -31,12 +31,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // memConn is one end of a datagram connection in memory. It has no socket, so it can be used in a
 // synctest bubble.
 type memConn struct {
-	in       <-chan []byte
-	out      chan<- []byte
-	closed   chan struct{}
-	other    <-chan struct{}
-	once     sync.Once
-	deadline atomic.Pointer[time.Time]
+	in     <-chan []byte
+	out    chan<- []byte
+	closed chan struct{}
+	other  <-chan struct{}
+	once   sync.Once
 }
 
 func newMemPair() (a, b *memConn) {
@@ -48,12 +47,6 @@ func newMemPair() (a, b *memConn) {
 }
 
 func (c *memConn) Read(b []byte) (int, error) {
-	var late <-chan time.Time
-	if d := c.deadline.Load(); d != nil {
-		t := time.NewTimer(time.Until(*d))
-		defer t.Stop()
-		late = t.C
-	}
 	select {
 	case m := <-c.in:
 		return copy(b, m), nil
@@ -61,8 +54,6 @@ func (c *memConn) Read(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	case <-c.other:
 		return 0, io.EOF
-	case <-late:
-		return 0, os.ErrDeadlineExceeded
 	}
 }
 
@@ -75,12 +66,16 @@ func (c *memConn) Write(b []byte) (int, error) {
 	}
 }
 
-func (c *memConn) Close() error                       { c.once.Do(func() { close(c.closed) }); return nil }
-func (c *memConn) LocalAddr() net.Addr                { return stableAddr("mem") }
-func (c *memConn) RemoteAddr() net.Addr               { return stableAddr("mem") }
-func (c *memConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
-func (c *memConn) SetReadDeadline(t time.Time) error  { c.deadline.Store(&t); return nil }
-func (c *memConn) SetWriteDeadline(_ time.Time) error { return nil }
+func (c *memConn) Close() error { c.once.Do(func() { close(c.closed) }); return nil }
+
+// memLink is the link of a Conn over a memConn.
+type memLink struct {
+	fixed
+	*memConn
+}
+
+func (l memLink) Write(m []byte) error { _, err := l.memConn.Write(m); return err }
+func (memLink) RemoteAddr() net.Addr   { return stableAddr("mem") }
 
 // nextDatagram returns the next datagram, or nil if none comes within d.
 func (c *memConn) nextDatagram(d time.Duration) []byte {
@@ -100,26 +95,32 @@ func newMemLink(t *testing.T, h Handler) (*Conn, *memConn) {
 	return runConn(t, a, h), b
 }
 
-func runConn(t *testing.T, nc net.Conn, h Handler) *Conn {
+func runConn(t *testing.T, nc *memConn, h Handler) *Conn {
 	t.Helper()
-	return runConnLogged(t, nc, h, orDiscard(nil))
+	return runConnLogged(t, memLink{memConn: nc}, nc, h, orDiscard(nil))
 }
 
-func runConnLogged(t *testing.T, nc net.Conn, h Handler, log *slog.Logger) *Conn {
+func runConnLogged(t *testing.T, l link, nc *memConn, h Handler, log *slog.Logger) *Conn {
 	t.Helper()
-	c := newConn(nc, connNumber.Add(1), "lk-memory", time.Hour)
-	ctx, cancel := context.WithCancel(context.Background())
-	c.start(ctx, h, log)
+	c := newConn(l, connNumber.Add(1), "lk-memory")
+	c.start(h, log, nil)
+	c.open(nil)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = c.serve()
-		c.finish()
+		for b := make([]byte, message.MaxSize); ; {
+			n, err := nc.Read(b)
+			if err != nil {
+				_ = c.Close()
+				return
+			}
+			c.receive(b[:n], time.Now())
+		}
 	}()
 	t.Cleanup(func() {
-		cancel()
 		_ = c.End()
 		<-done
+		<-c.Done()
 	})
 	return c
 }
@@ -316,4 +317,16 @@ func encodeMessage(t testing.TB, typ coap.Type, code codes.Code, mid uint16, tok
 		t.Fatal(err)
 	}
 	return b[:n]
+}
+
+func makeCON(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.Confirmable, codes.POST, mid, []byte(token), "scan", body)
+}
+
+func makeNON(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.NonConfirmable, codes.POST, mid, []byte(token), "scan", body)
+}
+
+func makeACK(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.Acknowledgement, codes.Changed, mid, []byte(token), "", body)
 }

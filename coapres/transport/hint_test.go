@@ -328,7 +328,7 @@ func TestNodeFollowsAHint(t *testing.T) {
 	if got, err := postEcho(g, "still", 5*time.Second); err != nil || got != "still" {
 		t.Errorf("after hints: got %q, %v", got, err)
 	}
-	from := c.node.guard.LocalAddr().String()
+	from := c.node.guard.s.conn.LocalAddr().String()
 	next, err := c.Renew(t.Context(), answerEcho)
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +337,7 @@ func TestNodeFollowsAHint(t *testing.T) {
 	receiveFrom(t, c.Done())
 	receiveFrom(t, s.closed)
 	g = receiveFrom(t, s.opened)
-	if got := next.node.guard.LocalAddr().String(); got != from {
+	if got := next.node.guard.s.conn.LocalAddr().String(); got != from {
 		t.Errorf("got port %s, want the same as before, %s", got, from)
 	}
 	for range 1000 {

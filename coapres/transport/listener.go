@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"latchkey/coapres/transport/record"
+	"latchkey/coapres/transport/takeover"
 )
 
 // Config is what a listener needs. PSK is required.
@@ -50,17 +52,16 @@ type Config struct {
 // Listener accepts DTLS associations on one UDP socket. One goroutine splits every datagram and
 // gives each record to its association. It answers all other records itself, or drops them.
 type Listener struct {
-	cfg    Config
-	log    *slog.Logger
-	socket *socket
-	accept chan *Conn
-	ctx    context.Context //nolint:containedctx // it ends with Close, not with a caller
-	stop   context.CancelFunc
-	ended  chan struct{} // closed when nothing is read any more
-	err    error         // why it ended; set before ended is closed
-	close  sync.Once
-	wg     sync.WaitGroup
-	pion   *pionLog
+	cfg      Config
+	log      *slog.Logger
+	socket   *socket
+	accepted chan *Conn
+	ctx      context.Context //nolint:containedctx // it ends with Close, not with a caller
+	stop     context.CancelFunc
+	ended    chan struct{} // closed when nothing is read any more
+	err      error         // why it ended; set before ended is closed
+	close    sync.Once
+	wg       sync.WaitGroup
 
 	cookies   *record.Cookies // used by the reading goroutine
 	stateless bool
@@ -76,8 +77,10 @@ type Listener struct {
 	sessions  int                                   // guarded by mu; live associations
 	// Guarded by mu; the newest live association of each identity.
 	holders map[string]*association
-	counts  struct { // see Stats
-		hellos, cookies, handshakes, finished, replaced, recordMove, ignored, overflow, hints atomic.Uint64
+	leaving map[*association]bool // guarded by mu; replaced and not ended yet
+	counts  struct {              // see Stats
+		hellos, cookies, handshakes, finished, replaced, recordMove, ignored, overflow, hints, replayed,
+		undecryptable atomic.Uint64
 	}
 }
 
@@ -114,6 +117,9 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.PSK == nil {
 		return nil, errors.New("transport: no key look-up")
 	}
+	if err := takeover.Check(); err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
+	}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 10_000
 	}
@@ -133,13 +139,12 @@ func Listen(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn),
-		ended: make(chan struct{}), pion: newPionLog(),
-		cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
+	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accepted: make(chan *Conn),
+		ended: make(chan struct{}), cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
 		busy:   rate.Sometimes{Interval: 10 * time.Second},
 		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{},
 		cids: map[[record.CIDSize]byte]*association{}, strangers: list.New(),
-		reserved: list.New(), holders: map[string]*association{}}
+		reserved: list.New(), holders: map[string]*association{}, leaving: map[*association]bool{}}
 	if !l.stateless {
 		l.log.Warn("this build has an unsuitable version of pion, so a flood of hellos can use up memory: "+
 			"use another build", "err", cookieErr)
@@ -180,7 +185,7 @@ func (l *Listener) Stats() Stats {
 		Finished: c.finished.Load(),
 		Replaced: c.replaced.Load(), Moved: c.recordMove.Load(), Ignored: c.ignored.Load(),
 		Overflow:      c.overflow.Load(),
-		Undecryptable: l.pion.undecryptable.Load(), Replayed: l.pion.replayed.Load(),
+		Undecryptable: c.undecryptable.Load(), Replayed: c.replayed.Load(),
 		Lost:  l.socket.lost.Load(),
 		Hints: c.hints.Load()}
 }
@@ -218,10 +223,10 @@ func (l *Listener) dropLocked(a *association) {
 	}
 }
 
-// AcceptWithContext returns the next association whose handshake is complete, a *[Conn].
-func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
+// accept returns the next association whose handshake is complete.
+func (l *Listener) accept(ctx context.Context) (*Conn, error) {
 	select {
-	case c := <-l.accept:
+	case c := <-l.accepted:
 		return c, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -238,16 +243,9 @@ func (l *Listener) Close() error {
 	var err error
 	l.close.Do(func() {
 		l.stop()
-		l.mu.Lock() // from here on no handshake begins
-		var all []*association
-		for _, a := range l.cids {
-			if a.phase == live {
-				all = append(all, a)
-			}
-		}
-		l.mu.Unlock()
+		all := l.listLive() // from here on no handshake begins
 		for _, a := range all {
-			l.wg.Go(func() { _ = a.dc.Close() })
+			_ = a.conn.Close()
 		}
 		l.wg.Wait()
 		if err = l.socket.conn.Close(); errors.Is(err, net.ErrClosed) {

@@ -159,7 +159,7 @@ func TestMaxHandshakes(t *testing.T) {
 }
 
 func TestIdleTimeEndsASilentSession(t *testing.T) {
-	s := startSite(t, Config{Idle: 400 * time.Millisecond}, answerEcho)
+	s := startSite(t, Config{Idle: 2 * time.Second}, answerEcho)
 	silent, lively := s.dialKnown(t, nil), s.dialKnown(t, nil)
 	receiveFrom(t, s.opened)
 	receiveFrom(t, s.opened)
@@ -202,6 +202,88 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	receiveFrom(t, ended)
 }
 
+// It waits for the handlers of a session that the node has ended before, too.
+func TestServeWaitsForSessionsThatEndedBefore(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	s := startSite(t, Config{}, func(*Conn, *pool.Message, *pool.Message, time.Time) {
+		close(began)
+		<-release
+	})
+	c := s.dialKnown(t, nil)
+	go func() { _, _ = postEcho(c, "x", 5*time.Second) }()
+	receiveFrom(t, began)
+	_ = c.Close()
+	receiveFrom(t, s.closed)
+	ended := make(chan struct{})
+	go func() { s.end(); close(ended) }()
+	select {
+	case <-ended:
+		t.Error("Serve returned while a handler still ran")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	receiveFrom(t, ended)
+}
+
+// Serve ends although an association waits to be accepted, whose handshake is just complete.
+func TestServeEndsBesideAHandshake(t *testing.T) {
+	secret := keys.NewSecret()
+	for range 8 { // each time the end of the context or the association may come first
+		l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return secret.PSK() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Dial(t.Context(), l.Addr().String(), known, secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the handshake is complete on both sides", func() bool { return l.Sessions() == 1 })
+		served := make(chan error, 1)
+		go func() {
+			served <- l.Serve(expiredContext(t), answerEcho, func(*Conn) error { return nil }, func(*Conn) {})
+		}()
+		if err := receiveFrom(t, served); err != nil || t.Failed() {
+			_ = l.Close()
+			t.Fatalf("got %v, want that Serve returns nil", err)
+		}
+		receiveFrom(t, c.Done()) // it got a close_notify
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A session that was replaced ends with Serve too, although the one that replaced it is not accepted.
+func TestServeEndsAReplacedSession(t *testing.T) {
+	secret := keys.NewSecret()
+	l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return secret.PSK() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	node, err := Dial(t.Context(), l.Addr().String(), known, secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := l.accept(t.Context())
+	if err != nil || !old.start(nil, l.log, nil) {
+		t.Fatal(err)
+	}
+	old.link.(*association).begin()
+	old.open(nil)
+	next, err := node.Renew(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the session is replaced", func() bool { return l.Stats().Replaced == 1 })
+	l.endSessions()
+	receiveFrom(t, old.Done())
+	receiveFrom(t, next.Done())
+	if err := l.Close(); err != nil || len(l.leaving) > 0 {
+		t.Errorf("got %v, and %d sessions are leaving", err, len(l.leaving))
+	}
+}
+
 func TestCloseEndsEverything(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	l, err := Listen(Config{Addr: freshAddr(),
@@ -222,7 +304,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if _, err := l.AcceptWithContext(ctx); !errors.Is(err, net.ErrClosed) {
+	if _, err := l.accept(ctx); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept after close: got %v, want net.ErrClosed", err)
 	}
 	if err := l.Serve(ctx, nil, nil, nil); !errors.Is(err, net.ErrClosed) {
@@ -245,7 +327,7 @@ func TestCloseWithoutServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.AcceptWithContext(expiredContext(t)); !errors.Is(err, context.Canceled) {
+	if _, err := l.accept(expiredContext(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want its context's error", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

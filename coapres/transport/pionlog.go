@@ -2,32 +2,15 @@ package transport
 
 import (
 	"io"
-	"sync/atomic"
 
 	"github.com/pion/logging"
 )
 
-// pionLog counts two things that pion only logs, and drops the rest of pion's log, which holds
-// bytes from the network. What matters is logged by this package, once.
-type pionLog struct {
-	*logging.DefaultLeveledLogger
-	undecryptable, replayed atomic.Uint64
-}
+// quiet drops pion's log, which holds bytes from the network. What matters is logged by this
+// package, once.
+var quiet = silence{logging.NewDefaultLeveledLoggerForScope("", logging.LogLevelDisabled, io.Discard)}
 
-func newPionLog() *pionLog {
-	return &pionLog{DefaultLeveledLogger: logging.NewDefaultLeveledLoggerForScope("",
-		logging.LogLevelDisabled, io.Discard)}
-}
+type silence struct{ *logging.DefaultLeveledLogger }
 
-// NewLogger returns l itself: one logger serves all.
-func (l *pionLog) NewLogger(string) logging.LeveledLogger { return l }
-
-// Debugf recognises a line by its format, as in pion v3.1.15.
-func (l *pionLog) Debugf(format string, _ ...any) {
-	switch format {
-	case "%s: decrypt failed: %s":
-		l.undecryptable.Add(1)
-	case "discarded duplicated packet (epoch: %d, seq: %d)":
-		l.replayed.Add(1)
-	}
-}
+// NewLogger returns s itself: one logger serves all.
+func (s silence) NewLogger(string) logging.LeveledLogger { return s }

@@ -3,44 +3,89 @@ package transport
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 )
 
 // Serve answers every association until ctx ends. Then it closes them, waits for their handlers and
-// returns nil. open is called before the first message of an association is read, and may refuse
+// returns nil. open is called before the first message of an association is handled, and may refuse
 // it. closed is called once after its end, while handlers may still run.
 func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error, closed func(*Conn)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var wg sync.WaitGroup
+	var wg sync.WaitGroup // of sessions until their handlers have returned, even if they ended before
 	defer wg.Wait()
+	defer l.endSessions()
 	defer cancel()
+	wg.Go(func() { l.endIdle(ctx) })
 	for {
-		nc, err := l.AcceptWithContext(ctx)
+		c, err := l.accept(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("transport: serve: %w", err)
 		}
-		c := nc.(*Conn)
-		wg.Go(func() {
-			c.start(ctx, h, l.log)
+		wg.Add(1)
+		if !c.start(h, l.log, wg.Done) {
+			wg.Done()
+			continue
+		}
+		go func() {
 			if err := open(c); err != nil {
 				l.log.Info("session refused", "addr", c.RemoteAddr(), "err", err)
-				_ = c.exchange.Close()
-				_ = c.serve() // go-coap's own goroutines end
-				c.finish()
+				c.open(nil)
+				_ = c.Close()
 				return
 			}
-			stop := context.AfterFunc(ctx, func() { _ = c.End() })
-			err := c.serve()
-			stop()
-			if err != nil && isIdleTimeout(err) {
-				l.log.Info("session idle", "addr", c.RemoteAddr())
+			c.link.(*association).begin()
+			c.open(closed)
+		}()
+	}
+}
+
+// listLive returns the live associations, and those that were replaced and have not ended yet.
+func (l *Listener) listLive() (all []*association) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.cids {
+		if a.phase == live {
+			all = append(all, a)
+		}
+	}
+	return slices.AppendSeq(all, maps.Keys(l.leaving))
+}
+
+// endSessions ends all live associations. One that waits to be accepted will never be opened, so
+// its messages are not waited for.
+func (l *Listener) endSessions() {
+	var wg sync.WaitGroup
+	for _, a := range l.listLive() {
+		end := a.conn.Close
+		if a.conn.hasStarted() {
+			end = a.conn.End
+		}
+		wg.Go(func() { _ = end() })
+	}
+	wg.Wait()
+}
+
+// endIdle ends associations that have been silent for the idle time, until ctx ends.
+func (l *Listener) endIdle(ctx context.Context) {
+	tick := time.NewTicker(max(min(l.cfg.Idle/16, time.Minute), time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, a := range l.listLive() {
+				if now.Sub(a.conn.LastHeard()) >= l.cfg.Idle {
+					l.log.Info("session idle", "addr", a.conn.RemoteAddr())
+					_ = a.conn.Close()
+				}
 			}
-			closed(c)
-			c.finish()
-		})
+		}
 	}
 }

@@ -74,7 +74,7 @@ func checkManyRequests(t *testing.T, n, ids uint32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := receiveFrom(t, s.opened)
+	receiveFrom(t, s.opened)
 	var i, handled uint32
 	next := func() *question { // tokens of 1 to 8 bytes; the short ones are used again too
 		i++
@@ -113,11 +113,6 @@ func checkManyRequests(t *testing.T, n, ids uint32) {
 	}
 	if got := calls.Load(); got != handled {
 		t.Errorf("the handler was called %d times, want once for each of %d requests", got, handled)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.in.Count() > message.KeepAnswered {
-		t.Errorf("got %d requests remembered, want at most %d", c.in.Count(), message.KeepAnswered)
 	}
 }
 

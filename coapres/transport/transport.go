@@ -3,10 +3,13 @@
 // It does not know what a key opens, nor what a request means.
 //
 // A datagram takes this way: socket reads it. Listener.handleDatagram splits it and finds the
-// association of each record, or answers a ClientHello with a cookie. association queues the record
-// for pion, which decrypts it. exchange filters messages and retransmits as CoAP requires. go-coap
-// parses the message, and the Handler answers it. The answer goes the same way back, from Conn to
-// socket.
+// association of each record, or answers a ClientHello with a cookie. pion makes the handshake. Then
+// package takeover takes keys and numbers out of pion, and secure opens and seals the records. Conn
+// gives each message to its message.Exchange, which filters, answers repeated requests and
+// retransmits as CoAP requires. go-coap's coder parses the message, and the Handler answers it in a
+// goroutine of its own. The answer goes back from Conn through secure to socket. All else happens in
+// the one goroutine that reads the socket, so a session that is idle has no goroutine, no timer and
+// no buffer.
 //
 // This differs from pion's own listener, go-coap's dtls.Server and libcoap: a forged plaintext
 // datagram ends no session, a node that starts again on the same port is served at once, and a
@@ -14,11 +17,7 @@
 package transport
 
 import (
-	"errors"
-	"io"
 	"log/slog"
-	"net"
-	"os"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -39,27 +38,8 @@ const (
 	// retransmit ours. A timer as short as the node's would not help, and it would delay a node
 	// that takes our retransmission for an answer, as GnuTLS does.
 	gatewayFlightInterval = 4 * time.Second
-	replayWindow          = 64 // RFC 6347 §4.1.2.6 asks for at least 32
 	defaultIdle           = 24 * time.Hour
 )
-
-// isTemporary tells whether the connection continues after this error of Read.
-func isTemporary(err error) bool {
-	// A record longer than the buffer, or an error after which pion has not closed.
-	var t *dtls.TemporaryError
-	var alert interface {
-		error
-		IsFatalOrCloseNotify() bool
-	}
-	return errors.As(err, &t) || errors.Is(err, io.ErrShortBuffer) || errors.As(err, &alert) &&
-		!alert.IsFatalOrCloseNotify()
-}
-
-// isIdleTimeout tells whether nothing was received for the idle time.
-func isIdleTimeout(err error) bool {
-	var t net.Error
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
-}
 
 func orDiscard(l *slog.Logger) *slog.Logger {
 	if l == nil {

@@ -1,6 +1,6 @@
 // Package message is CoAP's message layer (RFC 7252 §3, §4) as bytes and state. It tells which
-// messages are well-formed, which requests are repeated, and how long to wait for an
-// acknowledgement. It has no socket, no goroutine and no clock: callers pass the time.
+// messages are well-formed, which requests are repeated, which response belongs to which request,
+// and when to retransmit. It has no socket, no goroutine and no clock: callers pass the time.
 package message
 
 import (
@@ -32,15 +32,14 @@ type Verdict uint8
 
 const (
 	Drop   Verdict = iota // RFC 7252 requires silence
-	Pass                  // well-formed: pass it to go-coap
+	Pass                  // well-formed: parse it
 	Answer                // send back the bytes that come with this verdict
 )
 
 // Check walks one CoAP message (RFC 7252 §3) without allocating when it is fine. A malformed
-// message never reaches go-coap, which would end the whole session. If it is confirmable it is
-// answered with a Reset, otherwise it is dropped (§4.2, §4.3). An empty confirmable message is a
-// ping and gets its Reset here too. Requests with a critical option that we do not understand get
-// 4.02.
+// message ends no session. If it is confirmable it is answered with a Reset, otherwise it is dropped
+// (§4.2, §4.3). An empty confirmable message is a ping and gets its Reset here too. Requests with a
+// critical option that we do not understand get 4.02.
 func Check(m []byte) (Verdict, []byte) {
 	if len(m) < 4 || m[0]>>6 != 1 {
 		return Drop, nil

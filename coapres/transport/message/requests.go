@@ -82,18 +82,6 @@ func (q *Requests) forgetOldest() {
 	}
 }
 
-// Arrival returns when the request with this ID and token was read. ok is false if no such request
-// is being handled.
-func (q *Requests) Arrival(mid uint16, token []byte) (at time.Time, ok bool) {
-	if r := q.find(func(r *received) bool {
-		return r.mid == mid &&
-			bytes.Equal(r.token[:r.tkl], token)
-	}); r != nil {
-		return r.at, true
-	}
-	return time.Time{}, false
-}
-
 // Keep stores an answer that is being sent, for repetitions of its request.
 func (q *Requests) Keep(b []byte) {
 	typ, mid, token := b[0]>>4&3, binary.BigEndian.Uint16(b[2:]), b[4:4+b[0]&15]

@@ -41,6 +41,7 @@ const (
 	ServerKeyExchange  = 12
 	ServerHelloDone    = 14
 	ClientKeyExchange  = 16
+	Finished           = 20
 )
 
 var (
