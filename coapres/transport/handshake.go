@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -229,7 +230,7 @@ func (l *Listener) runHandshake(ctx context.Context, a *association) {
 	a.conn = c
 	old, cause := l.establish(a, id)
 	if cause != "" {
-		_ = c.Close() // the other side has the keys: send a close_notify
+		_ = c.Close() // the other side has the keys: send a close_notify, unless it has newer ones
 		l.reportFailure(Failure{Addr: a.at, Identity: id, Cause: cause})
 		return
 	}
@@ -267,7 +268,8 @@ func (a *association) findCause(identity string) Cause {
 
 // establish makes a the live association of its address. It returns the association that the caller
 // must end: the one that was at this address, or, when there is no more room, the one that the same
-// key has elsewhere.
+// key has elsewhere. Two handshakes from one address may complete in another order than they began:
+// then the newer one stays, because the node that began it has forgotten the older one.
 func (l *Listener) establish(a *association, id string) (old *association, refused Cause) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -288,6 +290,15 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 			return nil, CauseFull
 		}
 	}
+	if old != nil && old.number > a.number {
+		l.forget(a)
+		return nil, CauseAbandoned
+	}
+	for _, o := range slices.Clone(p.half) {
+		if o.number < a.number && o.finished.Load() && *o.identity.Load() == id {
+			l.forget(o)
+		}
+	}
 	l.removeHalf(a, p)
 	if old != nil {
 		l.dropLocked(old)
@@ -302,6 +313,13 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	l.counts.finished.Add(1)
 	l.budget.noteProven(id, a.at.Addr())
 	return old, ""
+}
+
+// forget ends an association of which the node knows nothing any more. It sends nothing: the node
+// has other keys by now. The caller holds l.mu.
+func (l *Listener) forget(a *association) {
+	a.mute.Store(true)
+	l.dropLocked(a)
 }
 
 func (l *Listener) removeHalf(a *association, p *peer) {

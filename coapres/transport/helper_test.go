@@ -144,12 +144,17 @@ const (
 )
 
 // startSite starts a listener and serves it until the test ends. It knows the identities known and
-// another. cfg need not have an address or a key look-up.
+// another. cfg need not have an address or a key look-up; if it has one, that is called too, and the key
+// that it returns is not used.
 func startSite(t testing.TB, cfg Config, h Handler) *site {
 	t.Helper()
 	s := &site{secret: keys.NewSecret(), opened: make(chan *Conn, 64), closed: make(chan *Conn, 64)}
 	cfg.Addr = freshAddr()
+	lookUp := cfg.PSK
 	cfg.PSK = func(identity []byte) []byte {
+		if lookUp != nil {
+			lookUp(identity)
+		}
 		if string(identity) == string(known) || string(identity) == string(another) {
 			return s.secret.PSK()
 		}
@@ -235,6 +240,10 @@ func freshAddr() string {
 	n := addresses.Add(1)
 	return fmt.Sprintf("127.%d.%d.%d:0", loopback(), n/250%200, 1+n%250)
 }
+
+// nodePort is the port of the nodes that come back. It is below the ports that the kernel assigns,
+// so no other program has it.
+const nodePort = 5685
 
 // loopback returns the second byte of this process's own loopback addresses.
 func loopback() int { return 64 + os.Getpid()%128 }
