@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/crypto/ciphersuite"
+	"github.com/pion/dtls/v3/pkg/crypto/elliptic"
 	"github.com/pion/dtls/v3/pkg/crypto/prf"
 	"github.com/pion/dtls/v3/pkg/protocol"
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
@@ -30,6 +32,7 @@ type rawClient struct {
 	conn      *net.UDPConn
 	identity  string
 	psk       []byte
+	suite     dtls.CipherSuiteID
 	asksCID   bool           // whether it asks for a connection ID of the gateway's; it offers none itself
 	deliverTo func(b []byte) // if set, gets each datagram instead of the socket
 
@@ -41,7 +44,8 @@ type rawClient struct {
 	server     handshake.Random
 	sequence   [2]uint64 // number of the next record, for each epoch
 	master     []byte    // nil until there are keys
-	cipher     *ciphersuite.CCM
+	cipher     cipherSuite
+	exchange   []byte // the ServerKeyExchange; nil without one
 	cid        []byte // the gateway's connection ID, which encrypted records must have
 	changed    bool   // a ChangeCipherSpec was sent, so alerts are encrypted
 	mid        uint16
@@ -73,12 +77,31 @@ func (s *site) openRawSession(t testing.TB, from string, cid bool) (*rawClient, 
 
 func newRawClientOn(u *net.UDPConn, psk []byte) *rawClient {
 	zero := make([]byte, 16)
-	return &rawClient{conn: u, identity: string(known), psk: psk, seen: map[handshake.Random]bool{},
-		cipher: newCCM8(zero, zero, zero, zero)}
+	return &rawClient{conn: u, identity: string(known), psk: psk, suite: suites[0],
+		seen: map[handshake.Random]bool{}, cipher: newCipher(suites[0], &prf.EncryptionKeys{
+			ClientWriteKey: zero, ClientWriteIV: zero, ServerWriteKey: zero, ServerWriteIV: zero})}
 }
 
-func newCCM8(localKey, localIV, remoteKey, remoteIV []byte) *ciphersuite.CCM {
-	c, err := ciphersuite.NewCCM(ciphersuite.CCMTagLength8, localKey, localIV, remoteKey, remoteIV)
+// cipherSuite is what seals and opens the records of a suite in pion.
+type cipherSuite interface {
+	Encrypt(*recordlayer.RecordLayer, []byte) ([]byte, error)
+	Decrypt(recordlayer.Header, []byte) ([]byte, error)
+}
+
+// newCipher makes the client's end of a suite.
+func newCipher(suite dtls.CipherSuiteID, k *prf.EncryptionKeys) (c cipherSuite) {
+	var err error
+	switch suite {
+	case dtls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256:
+		c, err = ciphersuite.NewChaCha20Poly1305(k.ClientWriteKey, k.ClientWriteIV, k.ServerWriteKey,
+			k.ServerWriteIV)
+	case dtls.TLS_PSK_WITH_AES_128_CCM:
+		c, err = ciphersuite.NewCCM(ciphersuite.CCMTagLength, k.ClientWriteKey, k.ClientWriteIV,
+			k.ServerWriteKey, k.ServerWriteIV)
+	default:
+		c, err = ciphersuite.NewCCM(ciphersuite.CCMTagLength8, k.ClientWriteKey, k.ClientWriteIV,
+			k.ServerWriteKey, k.ServerWriteIV)
+	}
 	if err != nil {
 		panic(err) // the lengths are ours
 	}
@@ -135,13 +158,17 @@ func (c *rawClient) sayHello() error {
 	if err := c.random.Populate(); err != nil {
 		return err
 	}
-	c.transcript, c.master, c.changed, c.sequence[1] = nil, nil, false, 0
+	c.transcript, c.master, c.exchange, c.changed, c.sequence[1] = nil, nil, nil, false, 0
 	m := &handshake.MessageClientHello{Version: protocol.Version1_2, Random: c.random,
-		CipherSuiteIDs:     []uint16{uint16(suites[0])},
+		CipherSuiteIDs:     []uint16{uint16(c.suite)},
 		CompressionMethods: []*protocol.CompressionMethod{{}},
 		Extensions:         []extension.Extension{&extension.UseExtendedMasterSecret{Supported: true}}}
 	if c.asksCID {
 		m.Extensions = append(m.Extensions, &extension.ConnectionID{})
+	}
+	if c.suite == dtls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256 {
+		m.Extensions = append(m.Extensions,
+			&extension.SupportedEllipticCurves{EllipticCurves: []elliptic.Curve{elliptic.X25519}})
 	}
 	first := c.sequence[0]
 	err := c.sendUntil(func() { c.sendPlaintext(protocol.ContentTypeHandshake, marshal(0, m)) },
@@ -177,6 +204,10 @@ func (c *rawClient) sayHello() error {
 					c.cid = e.CID
 				}
 			}
+		case record.ServerKeyExchange:
+			if answer != nil && c.exchange == nil {
+				c.exchange, answer = bytes.Clone(body), append(answer, r[record.HeaderSize:]...)
+			}
 		case record.ServerHelloDone:
 			if answer != nil {
 				answer = append(answer, r[record.HeaderSize:]...)
@@ -194,21 +225,39 @@ func (c *rawClient) sayHello() error {
 }
 
 func (c *rawClient) sendKeyExchange() {
-	m := marshal(2, &handshake.MessageClientKeyExchange{IdentityHint: []byte(c.identity)})
+	key := &handshake.MessageClientKeyExchange{IdentityHint: []byte(c.identity)}
+	secret := prf.PSKPreMasterSecret(c.psk)
+	lengths := [2]int{16, 4}
+	if c.suite == dtls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256 {
+		lengths = [2]int{32, 12}
+		pair, err := elliptic.GenerateKeypair(elliptic.X25519)
+		if err != nil {
+			panic(err) // the curve is known
+		}
+		key.PublicKey = pair.PublicKey
+		if c.exchange != nil { // a hint of no length, the curve, and 32 bytes
+			secret, err = prf.EcdhePSKPreMasterSecret(c.psk, c.exchange[len(c.exchange)-32:], pair.PrivateKey,
+				elliptic.X25519)
+			if err != nil {
+				panic(err) // only if it is no point of the curve
+			}
+		}
+	}
+	m := marshal(2, key)
 	if c.transcript != nil && c.master == nil {
 		c.transcript = append(c.transcript, m...)
 		sum := sha256.Sum256(c.transcript)
-		master, err := prf.ExtendedMasterSecret(prf.PSKPreMasterSecret(c.psk), sum[:], sha256.New)
+		master, err := prf.ExtendedMasterSecret(secret, sum[:], sha256.New)
 		if err != nil {
 			panic(err) // only if the hash fails; the same holds for the panics below
 		}
 		client, server := c.random.MarshalFixed(), c.server.MarshalFixed()
-		k, err := prf.GenerateEncryptionKeys(master, client[:], server[:], 0, 16, 4, sha256.New)
+		k, err := prf.GenerateEncryptionKeys(master, client[:], server[:], 0, lengths[0], lengths[1],
+			sha256.New)
 		if err != nil {
 			panic(err)
 		}
-		c.master, c.cipher = master, newCCM8(k.ClientWriteKey, k.ClientWriteIV, k.ServerWriteKey,
-			k.ServerWriteIV)
+		c.master, c.cipher = master, newCipher(c.suite, k)
 	}
 	c.sendPlaintext(protocol.ContentTypeHandshake, m)
 }
