@@ -23,6 +23,7 @@ var ladder = map[string]float64{
 	"coapres/transport/message":             1,
 	"coapres/transport/message/messagetest": 2,
 	"coapres/transport/record/ccm":          1,
+	"coapres/transport/limits":              1,
 	"coapres/transport/record":              1,
 	"coapres/transport/record/protect":      1.3,
 	"coapres/transport/takeover":            1.6,

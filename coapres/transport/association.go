@@ -18,6 +18,7 @@ import (
 )
 
 const (
+	maxPerPeer = 8               // half-open associations of one address and port
 	queueHalf  = 8               // records that wait for pion
 	finishTime = 5 * time.Second // from the first encrypted record to the end of the handshake
 	maxHeld    = 8               // datagrams that are held until a new address is proven

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
+	"latchkey/coapres/transport/limits"
 	"latchkey/coapres/transport/record"
 )
 
@@ -19,8 +20,8 @@ func (l *Listener) answerHello(r []byte, from netip.AddrPort) {
 	now := time.Now()
 	l.counts.hellos.Add(1)
 	l.mu.Lock()
-	l.hints.noteHello(from, now)
-	known := l.budget.isKnown(from.Addr())
+	l.hints.NoteHello(from, now)
+	known := l.budget.IsKnown(from.Addr())
 	l.mu.Unlock()
 	h, err := record.ParseHello(r)
 	if err != nil {
@@ -53,7 +54,7 @@ func (l *Listener) answerHello(r []byte, from netip.AddrPort) {
 		l.mu.Unlock()
 		return
 	}
-	ok, known := l.budget.allowHandshake(from.Addr(), now)
+	ok, known := l.budget.Allow(from.Addr(), now)
 	if !ok {
 		l.mu.Unlock()
 		l.warnBusy(from)
@@ -133,12 +134,12 @@ func findOldest(half *list.List) (oldest *association) {
 	n := map[netip.Prefix]int{}
 	most := 0
 	for e := half.Front(); e != nil; e = e.Next() {
-		s := sourceOf(e.Value.(*association).at.Addr())
+		s := limits.SourceOf(e.Value.(*association).at.Addr())
 		n[s]++
 		most = max(most, n[s])
 	}
 	for e := half.Front(); e != nil; e = e.Next() {
-		if oldest = e.Value.(*association); n[sourceOf(oldest.at.Addr())] == most {
+		if oldest = e.Value.(*association); n[limits.SourceOf(oldest.at.Addr())] == most {
 			break
 		}
 	}
@@ -311,7 +312,7 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	l.sessions++
 	l.holders[id] = a
 	l.counts.finished.Add(1)
-	l.budget.noteProven(id, a.at.Addr())
+	l.budget.NoteProven(id, a.at.Addr())
 	return old, ""
 }
 

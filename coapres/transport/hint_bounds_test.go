@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/coapres/transport/limits"
 	"latchkey/coapres/transport/record"
 )
 
@@ -270,7 +271,7 @@ func TestEveryHelloKeepsHintsAway(t *testing.T) {
 	verify := busy.awaitFirstAnswer(t, makeSmallestHello(0, 0))
 	copy(second[record.HeaderSize+record.HandshakeHeaderSize+36:], verify[len(verify)-record.CookieSize:])
 	s.Listener.mu.Lock()
-	s.Listener.budget, s.Listener.hints = newBudget(0), newHints(time.Now())
+	s.Listener.budget, s.Listener.hints = limits.NewBudget(0), limits.NewHints(time.Now())
 	s.Listener.mu.Unlock()
 	busy.send(t, second)
 	busy.send(t, newRecord(record.ApplicationData, 1, 60))

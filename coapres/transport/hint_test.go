@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/coapres/transport/limits"
 	"latchkey/coapres/transport/record"
 )
 
@@ -114,10 +115,10 @@ func TestHintsAreFew(t *testing.T) {
 			break
 		}
 	}
-	if most := hintPeerBurst + int(time.Since(began)/time.Second)*hintPeerRate + 1; got < 1 || got > most {
+	if most := limits.HintPeerBurst + int(time.Since(began)/time.Second)*limits.HintPeerRate + 1; got < 1 || got > most {
 		t.Errorf("got %d hints in %v, want 1 to %d", got, time.Since(began), most)
 	}
-	for range 3 * hintSourceBurst / 10 { // from other ports of the same address
+	for range 3 * limits.HintSourceBurst / 10 { // from other ports of the same address
 		o := newUnknownPeer(t, s.Addr())
 		for range 10 {
 			_, _ = o.Write(many)
@@ -130,62 +131,8 @@ func TestHintsAreFew(t *testing.T) {
 		return read == before
 	})
 	all := int(s.Stats().Hints)
-	if most := hintSourceBurst + int(time.Since(began)/time.Second+1)*hintSourceRate; all > most {
+	if most := limits.HintSourceBurst + int(time.Since(began)/time.Second+1)*limits.HintSourceRate; all > most {
 		t.Errorf("got %d hints to one address in %v, want at most %d", all, time.Since(began), most)
-	}
-}
-
-// The limits of hints for strangers, known addresses and after a hello, with a simulated clock.
-func TestHintShares(t *testing.T) {
-	now := time.Now()
-	h := newHints(now)
-	at := func(net, host, port int) netip.AddrPort {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(net >> 8), byte(net), byte(host)}),
-			uint16(port))
-	}
-	total := 0
-	for i := range 20_000 {
-		if h.allowHint(at(i%60_000, 1, 1), false, now) {
-			total++
-		}
-	}
-	if total != 2*hintRate {
-		t.Errorf("got %d hints at once to strangers, want %d", total, 2*hintRate)
-	}
-	if !h.allowHint(at(1, 2, 1), true, now) {
-		t.Error("strangers have used up the share of known addresses")
-	}
-	for i := range 100 {
-		now = now.Add(time.Second)
-		for j := range 2 * hintRate {
-			h.allowHint(at(i, j%250, j), false, now)
-		}
-	}
-	if len(h.peers) > maxHinted || len(h.shares.sources) > maxSources {
-		t.Errorf("got %d addresses and %d sources stored, want at most the limits", len(h.peers),
-			len(h.shares.sources))
-	}
-	h.noteHello(at(1, 1, 1), now)
-	for rule, tc := range map[string]struct {
-		after time.Duration
-		want  bool
-	}{"at once": {0, true}, "just before 5 s have passed": {hintRest - 1, true},
-		"after 5 s": {hintRest, false}} {
-		if got := h.mayBeInHandshake(at(1, 1, 1), now.Add(tc.after)); got != tc.want {
-			t.Errorf("%s: may be in a handshake: got %v, want %v", rule, got, tc.want)
-		}
-	}
-	forged := 0
-	for i := range 16_000 { // in 5 s
-		h.noteHello(at(i, i%250, i), now)
-	}
-	for i := range 1000 {
-		if h.mayBeInHandshake(at(20_000+i, 1, 1), now) {
-			forged++
-		}
-	}
-	if forged > 250 {
-		t.Errorf("16,000 forged hellos suppress hints to %d of 1,000 other addresses, want about 150", forged)
 	}
 }
 
@@ -292,7 +239,7 @@ func TestHintsAtTheStart(t *testing.T) {
 	addrs = append(addrs, there.conn.LocalAddr().(*net.UDPAddr).AddrPort(), netip.AddrPort{})
 	began := time.Now()
 	s.Hint(t.Context(), addrs)
-	if took := time.Since(began); took < time.Duration(len(sockets)-1)*time.Second/hintRate {
+	if took := time.Since(began); took < time.Duration(len(sockets)-1)*time.Second/limits.HintRate {
 		t.Errorf("got %d hints within %v, want them no faster than the rate of handshakes", len(sockets),
 			took)
 	}
@@ -358,7 +305,7 @@ func TestOldSessionContinuesUntilTheNewOneIsOpen(t *testing.T) {
 	n, c := s.throughNAT(t, answerEcho)
 	g := receiveFrom(t, s.opened)
 	s.Listener.mu.Lock()
-	s.Listener.budget = newBudget(0) // no handshake may begin
+	s.Listener.budget = limits.NewBudget(0) // no handshake may begin
 	s.Listener.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()

@@ -18,6 +18,8 @@ import (
 	"github.com/pion/dtls/v3"
 	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
+
+	"latchkey/coapres/transport/limits"
 )
 
 // Ten thousand sessions leave no memory and no goroutine behind. They end in three ways in turn: by
@@ -46,7 +48,7 @@ func TestLargeNothingIsLeftBehind(t *testing.T) {
 		}
 	})
 	goroutines, heap := runtime.NumGoroutine(), heapInUse()
-	pace := rate.NewLimiter(totalRate-50, totalBurst/2)
+	pace := rate.NewLimiter(limits.HandshakeRate-50, limits.HandshakeRate)
 	var begun, failed atomic.Int64
 	for node := range byte(nodes) {
 		wg.Go(func() {

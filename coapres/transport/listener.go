@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"latchkey/coapres/transport/limits"
 	"latchkey/coapres/transport/record"
 	"latchkey/coapres/transport/takeover"
 )
@@ -68,8 +69,8 @@ type Listener struct {
 	busy      rate.Sometimes // used by the reading goroutine
 
 	mu        sync.Mutex
-	budget    *budget                               // guarded by mu
-	hints     *hints                                // guarded by mu
+	budget    *limits.Budget                        // guarded by mu
+	hints     *limits.Hints                         // guarded by mu
 	peers     map[netip.AddrPort]*peer              // guarded by mu
 	cids      map[[record.CIDSize]byte]*association // guarded by mu
 	strangers *list.List                            // guarded by mu; half-open associations, oldest first
@@ -127,7 +128,7 @@ func Listen(cfg Config) (*Listener, error) {
 		cfg.MaxHandshakes = 256
 	}
 	if cfg.HandshakeRate == 0 {
-		cfg.HandshakeRate = totalRate
+		cfg.HandshakeRate = limits.HandshakeRate
 	}
 	if cfg.Handshake == 0 {
 		cfg.Handshake = handshakeTime
@@ -140,10 +141,12 @@ func Listen(cfg Config) (*Listener, error) {
 		return nil, err
 	}
 	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accepted: make(chan *Conn),
-		ended: make(chan struct{}), cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
-		busy:   rate.Sometimes{Interval: 10 * time.Second},
-		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{},
-		cids: map[[record.CIDSize]byte]*association{}, strangers: list.New(),
+		ended: make(chan struct{}), cookies: record.NewCookies(time.Now()),
+		stateless: cookieErr == nil && !cfg.stateful,
+		busy:      rate.Sometimes{Interval: 10 * time.Second},
+		budget:    limits.NewBudget(cfg.HandshakeRate), hints: limits.NewHints(time.Now()),
+		peers: map[netip.AddrPort]*peer{},
+		cids:  map[[record.CIDSize]byte]*association{}, strangers: list.New(),
 		reserved: list.New(), holders: map[string]*association{}, leaving: map[*association]bool{}}
 	if !l.stateless {
 		l.log.Warn("this build has an unsuitable version of pion, so a flood of hellos can use up memory: "+

@@ -16,6 +16,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 	"go.uber.org/goleak"
 
+	"latchkey/coapres/transport/limits"
 	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
@@ -529,7 +530,7 @@ func TestHandshakesOfOneSource(t *testing.T) {
 	}
 	again := c.sent[len(c.sent)-1]
 	began, open := time.Now(), 0
-	const more = 2 * sourceBurst
+	const more = 2 * limits.SourceBurst
 	for i := range more {
 		b := bytes.Clone(again)
 		// Give it another random, so that it begins another handshake.
@@ -545,10 +546,10 @@ func TestHandshakesOfOneSource(t *testing.T) {
 		t.Errorf("another source: %v", err)
 	}
 	// The two more are the first handshake and the one from the other source.
-	most := sourceBurst + int(sourceRate*time.Since(began).Seconds()) + 2
-	if got := s.Stats(); got.Hellos < more || got.Handshakes > uint64(most) || got.Handshakes < sourceBurst {
+	most := limits.SourceBurst + int(limits.SourceRate*time.Since(began).Seconds()) + 2
+	if got := s.Stats(); got.Hellos < more || got.Handshakes > uint64(most) || got.Handshakes < limits.SourceBurst {
 		t.Errorf("got %d handshakes begun of %d hellos, want %d to %d", got.Handshakes, got.Hellos,
-			sourceBurst, most)
+			limits.SourceBurst, most)
 	}
 	eventually(t, "the refused handshakes are reported", func() bool {
 		n := 0

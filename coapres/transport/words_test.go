@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
 
+	"latchkey/coapres/transport/limits"
 	"latchkey/keys"
 )
 
@@ -103,7 +104,7 @@ func TestWordsOfAStranger(t *testing.T) {
 	if len(all) != 2800 {
 		t.Fatalf("got %d words", len(all))
 	}
-	pace := rate.NewLimiter(totalRate*9/10, totalBurst/2)
+	pace := rate.NewLimiter(limits.HandshakeRate*9/10, limits.HandshakeRate)
 	said := make([]*rawClient, len(all))
 	want := map[string]bool{"hello key ccs finished": true, "hello ccs key finished": true}
 	err := runParallel(len(all), func(i int) error {
@@ -175,7 +176,7 @@ func (c *rawClient) localAddr() netip.AddrPort {
 // request of the session is lost.
 func TestWordsFromALiveAddress(t *testing.T) {
 	s := startSite(t, Config{Handshake: time.Second, MaxHandshakes: 4096}, answerEcho)
-	pace := rate.NewLimiter(2*totalRate*8/10, totalBurst/2) // known addresses have a share of their own
+	pace := rate.NewLimiter(2*limits.HandshakeRate*8/10, limits.HandshakeRate) // known addresses have a share of their own
 	all := listWords(4)
 	live := make([]*rawClient, 64)
 	for i := range live {

@@ -1,4 +1,4 @@
-package transport
+package limits
 
 import (
 	"encoding/binary"
@@ -13,9 +13,9 @@ func makeAddr(i int) netip.Addr {
 }
 
 // countAllowed returns how many of n handshakes from an address are allowed at one moment.
-func (b *budget) countAllowed(a netip.Addr, n int, now time.Time) (got int) {
+func (b *Budget) countAllowed(a netip.Addr, n int, now time.Time) (got int) {
 	for range n {
-		if ok, _ := b.allowHandshake(a, now); ok {
+		if ok, _ := b.Allow(a, now); ok {
 			got++
 		}
 	}
@@ -24,18 +24,18 @@ func (b *budget) countAllowed(a netip.Addr, n int, now time.Time) (got int) {
 
 func TestBudget(t *testing.T) {
 	now := time.Now()
-	b := newBudget(totalRate)
-	if got := b.countAllowed(makeAddr(1), 1000, now); got != sourceBurst {
-		t.Errorf("one source: got %d, want %d", got, sourceBurst)
+	b := NewBudget(HandshakeRate)
+	if got := b.countAllowed(makeAddr(1), 1000, now); got != SourceBurst {
+		t.Errorf("one source: got %d, want %d", got, SourceBurst)
 	}
-	if got := b.countAllowed(makeAddr(2), 1000, now); got != sourceBurst {
-		t.Errorf("another source: got %d, want %d", got, sourceBurst)
+	if got := b.countAllowed(makeAddr(2), 1000, now); got != SourceBurst {
+		t.Errorf("another source: got %d, want %d", got, SourceBurst)
 	}
-	if got := b.countAllowed(makeAddr(1), 1000, now.Add(time.Second)); got != sourceRate {
-		t.Errorf("the first a second later: got %d, want %d", got, sourceRate)
+	if got := b.countAllowed(makeAddr(1), 1000, now.Add(time.Second)); got != SourceRate {
+		t.Errorf("the first a second later: got %d, want %d", got, SourceRate)
 	}
 	node := makeAddr(99)
-	b.noteProven("lk-1", node)
+	b.NoteProven("lk-1", node)
 	for i := range 100 { // other sources use up the total
 		b.countAllowed(makeAddr(1000+i), 100, now.Add(time.Second))
 	}
@@ -45,7 +45,7 @@ func TestBudget(t *testing.T) {
 	if got := b.countAllowed(node, 10, now.Add(time.Second)); got != 10 {
 		t.Errorf("a known address in a flood: got %d of 10", got)
 	}
-	if ok, known := b.allowHandshake(netip.MustParseAddr("fe80::1%eth0"), now.Add(time.Minute)); !ok ||
+	if ok, known := b.Allow(netip.MustParseAddr("fe80::1%eth0"), now.Add(time.Minute)); !ok ||
 		known {
 		t.Errorf("a link-local address: got %v, %v", ok, known)
 	}
@@ -53,11 +53,11 @@ func TestBudget(t *testing.T) {
 
 func TestBudgetIPv6(t *testing.T) {
 	now := time.Now()
-	b := newBudget(totalRate)
+	b := NewBudget(HandshakeRate)
 	got := b.countAllowed(netip.MustParseAddr("2001:db8::1"), 150, now) +
 		b.countAllowed(netip.MustParseAddr("2001:db8::2"), 150, now)
-	if got != sourceBurst {
-		t.Errorf("two addresses of one /64: got %d, want %d", got, sourceBurst)
+	if got != SourceBurst {
+		t.Errorf("two addresses of one /64: got %d, want %d", got, SourceBurst)
 	}
 	if got := b.countAllowed(netip.MustParseAddr("2001:db8:0:1::1"), 10, now); got != 10 {
 		t.Errorf("another /64: got %d of 10", got)
@@ -66,22 +66,22 @@ func TestBudgetIPv6(t *testing.T) {
 
 func TestBudgetIsBounded(t *testing.T) {
 	now := time.Now()
-	b := newBudget(totalRate)
+	b := NewBudget(HandshakeRate)
 	for i := range 2 * maxKnown {
-		b.noteProven(fmt.Sprint(i), makeAddr(i))
-		b.findBucket(makeAddr(i), now).AllowN(now, 1)
-		if i == maxSources-1 {
+		b.NoteProven(fmt.Sprint(i), makeAddr(i))
+		b.FindBucket(makeAddr(i), now).AllowN(now, 1)
+		if i == MaxSources-1 {
 			break
 		}
 	}
-	if l := b.findBucket(makeAddr(maxSources), now); l != nil || len(b.sources) != maxSources {
-		t.Errorf("got %d sources and a bucket for one more, want %d and none", len(b.sources), maxSources)
+	if l := b.FindBucket(makeAddr(MaxSources), now); l != nil || len(b.sources) != MaxSources {
+		t.Errorf("got %d sources and a bucket for one more, want %d and none", len(b.sources), MaxSources)
 	}
-	if l := b.findBucket(makeAddr(maxSources), now.Add(time.Minute)); l == nil || len(b.sources) != 1 {
+	if l := b.FindBucket(makeAddr(MaxSources), now.Add(time.Minute)); l == nil || len(b.sources) != 1 {
 		t.Errorf("a minute later: got %d sources, want the new one alone", len(b.sources))
 	}
 	for i := range 2 * maxKnown {
-		b.noteProven(fmt.Sprint(i), makeAddr(i))
+		b.NoteProven(fmt.Sprint(i), makeAddr(i))
 	}
 	if len(b.known) != maxKnown || len(b.seen) != maxKnown {
 		t.Errorf("got %d known addresses of %d keys, want %d", len(b.known), len(b.seen), maxKnown)
@@ -90,21 +90,21 @@ func TestBudgetIsBounded(t *testing.T) {
 
 // A key makes only one address known: the one where it was last proven.
 func TestKnownAddresses(t *testing.T) {
-	b := newBudget(totalRate)
+	b := NewBudget(HandshakeRate)
 	for i := range 1000 {
-		b.noteProven("lk-stolen", makeAddr(i))
+		b.NoteProven("lk-stolen", makeAddr(i))
 	}
-	if len(b.known) != 1 || len(b.seen) != 1 || !b.isKnown(makeAddr(999)) {
+	if len(b.known) != 1 || len(b.seen) != 1 || !b.IsKnown(makeAddr(999)) {
 		t.Errorf("a key proven at 1,000 addresses: got %d known addresses, want only the last one",
 			len(b.known))
 	}
-	b.noteProven("lk-other", makeAddr(999))
-	b.noteProven("lk-stolen", makeAddr(1))
-	if !b.isKnown(makeAddr(999)) || !b.isKnown(makeAddr(1)) {
+	b.NoteProven("lk-other", makeAddr(999))
+	b.NoteProven("lk-stolen", makeAddr(1))
+	if !b.IsKnown(makeAddr(999)) || !b.IsKnown(makeAddr(1)) {
 		t.Error("an address is unknown although another key was last proven there")
 	}
-	b.noteProven("lk-other", makeAddr(2))
-	if b.isKnown(makeAddr(999)) {
+	b.NoteProven("lk-other", makeAddr(2))
+	if b.IsKnown(makeAddr(999)) {
 		t.Error("an address is still known after both keys were proven elsewhere")
 	}
 }

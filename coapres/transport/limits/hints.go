@@ -1,0 +1,89 @@
+package limits
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits of hints: for one address and port, for one source, and for all.
+const (
+	HintPeerRate, HintPeerBurst     = 1, 3
+	HintSourceRate, HintSourceBurst = 20, 200
+	HintRate                        = 400 // as many as handshakes; twice as many at once
+	maxHinted                       = 8192
+	// After a ClientHello; libcoap with GnuTLS gives up its handshake at a hint.
+	HintRest  = 5 * time.Second
+	hintSlots = 1 << 16
+)
+
+// Hints decides to which addresses a hint may go. The caller locks.
+type Hints struct {
+	*Shares
+	peers map[netip.AddrPort]*rate.Limiter
+
+	// When the last ClientHello came from one of the addresses that share a slot. Each address has
+	// two slots, and counts as noted if both are. So the table has a fixed size and forgets no
+	// hello, although anybody can forge hellos from any number of addresses. A flood of them only
+	// suppresses some hints: one in seven at 3,200 hellos a second.
+	seed  maphash.Seed
+	since time.Time
+	began [hintSlots]time.Duration
+}
+
+// NewHints returns the limits of a gateway that starts now.
+func NewHints(now time.Time) *Hints {
+	return &Hints{Shares: NewShares(HintRate, HintSourceRate, HintSourceBurst),
+		peers: map[netip.AddrPort]*rate.Limiter{},
+		seed:  maphash.MakeSeed(), since: now.Add(-HintRest)}
+}
+
+func (h *Hints) slots(at netip.AddrPort) (one, other *time.Duration) {
+	sum := maphash.Comparable(h.seed, at)
+	return &h.began[sum%hintSlots], &h.began[sum>>32%hintSlots]
+}
+
+// NoteHello records that a ClientHello of any kind came from an address: a handshake may be under
+// way there, with this gateway or with the one before a restart.
+func (h *Hints) NoteHello(at netip.AddrPort, now time.Time) {
+	one, other := h.slots(at)
+	*one, *other = now.Sub(h.since), now.Sub(h.since)
+}
+
+// MayBeInHandshake tells whether a handshake may be under way at an address.
+func (h *Hints) MayBeInHandshake(at netip.AddrPort, now time.Time) bool {
+	one, other := h.slots(at)
+	return now.Sub(h.since)-min(*one, *other) < HintRest
+}
+
+// Allow takes a token for one hint.
+func (h *Hints) Allow(at netip.AddrPort, known bool, now time.Time) bool {
+	p := h.peers[at]
+	if p != nil && !p.AllowN(now, 1) {
+		return false
+	}
+	if s := h.FindBucket(at.Addr(), now); s != nil && !s.AllowN(now, 1) {
+		return false
+	}
+	if !(known && h.Reserved.AllowN(now, 1)) && !h.Total.AllowN(now, 1) {
+		return false
+	}
+	if p == nil {
+		if len(h.peers) >= maxHinted {
+			for a, l := range h.peers {
+				if l.TokensAt(now) >= HintPeerBurst {
+					delete(h.peers, a)
+				}
+			}
+			if len(h.peers) >= maxHinted {
+				return false
+			}
+		}
+		p = rate.NewLimiter(HintPeerRate, HintPeerBurst)
+		h.peers[at] = p
+		p.AllowN(now, 1)
+	}
+	return true
+}
