@@ -27,6 +27,7 @@ var ladder = map[string]float64{
 	"coapres/transport/record":              1,
 	"coapres/transport/record/protect":      1.3,
 	"coapres/transport/takeover":            1.6,
+	"coapres/transport/saved":               1.6,
 	"coapres/transport":                     2,
 	"coapres":                               2,
 	"coapres/device":                        3,

@@ -40,6 +40,8 @@ type Conn struct {
 	close    sync.Once
 	opened   chan struct{} // closed when messages are handled as they come, or never will be
 	closed   func(*Conn)   // set before opened is closed; may be nil
+	note     []byte        // see Resumed
+	saved    bool          // set before closed is called; see Saved
 	done     chan struct{}
 	work     work
 	moved    func(*Conn)                          // may be nil
@@ -330,7 +332,10 @@ func (c *Conn) End() error {
 }
 
 // Close ends the association with a close_notify, and its context. Twice is harmless.
-func (c *Conn) Close() (err error) {
+func (c *Conn) Close() error { return c.shut(c.link.Close) }
+
+// shut ends messages, then the association by end, and then its context, unless that was done.
+func (c *Conn) shut(end func() error) (err error) {
 	c.close.Do(func() {
 		c.mu.Lock()
 		c.over = true
@@ -340,7 +345,7 @@ func (c *Conn) Close() (err error) {
 		}
 		started, gone := c.started, c.gone
 		c.mu.Unlock()
-		err = c.link.Close()
+		err = end()
 		c.cancel()
 		go c.finish(started, gone)
 	})

@@ -144,12 +144,14 @@ const (
 )
 
 // startSite starts a listener and serves it until the test ends. It knows the identities known and
-// another. cfg need not have an address or a key look-up; if it has one, that is called too, and the key
-// that it returns is not used.
+// another. cfg need not have an address or a key look-up; if it has a look-up, that is called too, and the
+// key that it returns is not used.
 func startSite(t testing.TB, cfg Config, h Handler) *site {
 	t.Helper()
 	s := &site{secret: keys.NewSecret(), opened: make(chan *Conn, 64), closed: make(chan *Conn, 64)}
-	cfg.Addr = freshAddr()
+	if cfg.Addr == "" {
+		cfg.Addr = freshAddr()
+	}
 	lookUp := cfg.PSK
 	cfg.PSK = func(identity []byte) []byte {
 		if lookUp != nil {

@@ -16,6 +16,7 @@ import (
 
 	"latchkey/coapres/transport/limits"
 	"latchkey/coapres/transport/record"
+	"latchkey/coapres/transport/saved"
 	"latchkey/coapres/transport/takeover"
 )
 
@@ -46,6 +47,13 @@ type Config struct {
 	// Refused, if set, is called for each request that was refused because of its options, with the
 	// code and the diagnostic payload of the answer. It must not block.
 	Refused func(c *Conn, code byte, why string)
+	// Save, if set, is asked about each live association when Serve ends. If ok, that association is
+	// not closed but can go on in another process: see [Listener.Saved]. It must not block.
+	Save func(*Conn) (note []byte, ok bool)
+	// Resume, if set, returns associations of an earlier process, which go on in this one: see
+	// [Conn.Resumed]. It is called once, and nothing is read before it returns. It may wait until ctx
+	// ends.
+	Resume func(ctx context.Context) []saved.Association
 
 	stateful bool // for tests: as if pion had changed, see pioncookie.go
 }
@@ -79,6 +87,7 @@ type Listener struct {
 	// Guarded by mu; the newest live association of each identity.
 	holders map[string]*association
 	leaving map[*association]bool // guarded by mu; replaced and not ended yet
+	saved   []suspended           // guarded by mu
 	counts  struct {              // see Stats
 		hellos, cookies, handshakes, finished, replaced, recordMove, ignored, overflow, hints, replayed,
 		undecryptable atomic.Uint64
@@ -159,6 +168,7 @@ func Listen(cfg Config) (*Listener, error) {
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	go func() {
 		defer close(l.ended)
+		l.resume()
 		if l.err = s.read(l.handleDatagram); l.err == nil {
 			l.err = net.ErrClosed
 		}

@@ -122,6 +122,9 @@ func (s *secure) goLive(f func(early)) {
 // open opens a record. repeated tells that it repeats the other side's Finished, and so asks for our
 // last flight. The caller holds s.mu.
 func (s *secure) open(r []byte, w *workspace) (c protect.Record, repeated bool, err error) {
+	if s.opener == nil { // the association was saved
+		return c, false, protect.ErrMalformed
+	}
 	c, err = s.opener.Open(w.buffer[:0], r, &w.scratch)
 	switch {
 	case err != nil:

@@ -57,14 +57,14 @@ func (l *Listener) listLive() (all []*association) {
 	return slices.AppendSeq(all, maps.Keys(l.leaving))
 }
 
-// endSessions ends all live associations. One that waits to be accepted will never be opened, so
-// its messages are not waited for.
+// endSessions ends or saves all live associations. One that waits to be accepted will never be opened,
+// so its messages are not waited for.
 func (l *Listener) endSessions() {
 	var wg sync.WaitGroup
 	for _, a := range l.listLive() {
 		end := a.conn.Close
 		if a.conn.hasStarted() {
-			end = a.conn.End
+			end = a.end
 		}
 		wg.Go(func() { _ = end() })
 	}

@@ -41,6 +41,13 @@ type sent struct {
 // NewExchange returns the message layer of a new association.
 func NewExchange() Exchange { return Exchange{id: uint16(rand.Uint32())} }
 
+// Numbers returns the last message ID of ours, and how many tokens were made.
+func (x *Exchange) Numbers() (id uint16, tokens uint32) { return x.id, x.tokens }
+
+// Continue goes on with the numbers of another Exchange of the same association. It must be called
+// before anything else.
+func (x *Exchange) Continue(id uint16, tokens uint32) { x.id, x.tokens = id, tokens }
+
 // NextID returns a message ID for a message of ours.
 func (x *Exchange) NextID() uint16 {
 	for {

@@ -34,6 +34,13 @@ func NewOpener(k Key, cid []byte) (*Opener, error) {
 	return &Opener{direction: d}, nil
 }
 
+// Window returns which records were opened.
+func (o *Opener) Window() Window { return o.window }
+
+// Continue sets which records were opened before, by an Opener with the same key. It must be called
+// before the first Open.
+func (o *Opener) Continue(w Window) { o.window = w }
+
 // Open opens one whole record. The content is appended to dst, whose room must not overlap r: r is
 // never changed, so that other keys can be tried. If Open returns an error, the bytes that it wrote
 // are zero. With [ErrContent] the record was authentic and its number counts as received; with every

@@ -14,6 +14,7 @@ package protect
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 
@@ -98,6 +99,22 @@ func NewKey(suite Suite, key, iv []byte) (Key, error) {
 // Suite returns the key's cipher suite.
 func (k Key) Suite() Suite { return k.suite }
 
+// AppendTo appends key and write IV, in this order and without their lengths, which the suite gives.
+// It is for sealed storage only. The zero Key appends nothing.
+func (k Key) AppendTo(b []byte) []byte {
+	keySize, ivSize, ok := k.suite.Sizes()
+	if !ok {
+		return b
+	}
+	b = append(b, k.bytes[:keySize]...)
+	return append(b, k.bytes[maxKey:maxKey+ivSize]...)
+}
+
+// Equal compares two keys in constant time.
+func (k Key) Equal(other Key) bool {
+	return k.suite == other.suite && subtle.ConstantTimeCompare(k.AppendTo(nil), other.AppendTo(nil)) == 1
+}
+
 // Format implements [fmt.Formatter].
 func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
@@ -113,6 +130,7 @@ type Scratch struct {
 type direction struct {
 	mode   ccm.Mode    // used if chacha is nil
 	chacha cipher.AEAD // nil for the suites with CCM
+	key    Key         // as it was given
 	iv     [maxIV]byte
 	tag    uint8
 	cid    []byte // of the other side's choice if we seal, ours if we open; may be empty
@@ -129,7 +147,7 @@ func newDirection(k Key, cid []byte) (d direction, err error) {
 	if len(cid) > 0 {
 		d.cid = append([]byte(nil), cid...)
 	}
-	d.iv = [maxIV]byte(k.bytes[maxKey:])
+	d.key, d.iv = k, [maxIV]byte(k.bytes[maxKey:])
 	if k.suite == ECDHEPSKWithChaCha20Poly1305 {
 		d.tag = chacha20poly1305.Overhead
 		d.chacha, err = chacha20poly1305.New(k.bytes[:keySize])
@@ -146,6 +164,12 @@ func newDirection(k Key, cid []byte) (d direction, err error) {
 	d.mode, err = ccm.New(block, int(d.tag), len(Scratch{}.nonce))
 	return d, err
 }
+
+// Key returns the key of this direction.
+func (d *direction) Key() Key { return d.key }
+
+// CID returns the connection ID in the records of this direction. It must not be changed.
+func (d *direction) CID() []byte { return d.cid }
 
 // explicit returns how many bytes of nonce stand before the sealed content.
 func (d *direction) explicit() int {

@@ -475,7 +475,7 @@ func TestNothingAllocated(t *testing.T) {
 			if _, err := o.Open(out, r, sc); err == nil {
 				t.Fatal("opened again")
 			}
-			if r[len(r)-1]++; o.window.top > 0 {
+			if r[len(r)-1]++; o.window.Top > 0 {
 				o.window = Window{}
 			}
 			if _, err := o.Open(out, r, sc); !errors.Is(err, ErrForged) {
