@@ -195,3 +195,25 @@ func linksFor(k keys.Kind, targets []string) []link {
 	}
 	return all
 }
+
+// Registration is what a peer keeps of a node's registration.
+type Registration struct {
+	ID       string // the segment after /rd/; empty when not registered
+	Lifetime time.Duration
+	MaxPulse time.Duration // see [Peer.MaxPulse]
+}
+
+// Registration returns the peer's registration.
+func (p *Peer) Registration() Registration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Registration{p.registration, p.lifetime, p.maxPulse}
+}
+
+// Restore sets the registration of a node whose session goes on from an earlier process. Call it
+// before the first request.
+func (p *Peer) Restore(r Registration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.registration, p.lifetime, p.maxPulse = r.ID, r.Lifetime, r.MaxPulse
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/gateway/clock"
+	"latchkey/gateway/restart"
 	"latchkey/gateway/store"
 	"latchkey/keys/provision"
 )
@@ -24,7 +25,10 @@ type Config struct {
 	// exactly one, the request that adds a device must name it.
 	Announce []string
 	// Clock says what makes the time of day trustworthy; default clock.NTP.
-	Clock       clock.Source
+	Clock clock.Source
+	// Runtime is where sessions are saved at a clean stop, for the next start; nil: nowhere. The
+	// caller closes it.
+	Runtime     *restart.Folder
 	MaxSessions int // default 10,000
 	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per
 	// second of all. The defaults are in coapres and transport and are enough for doors; only

@@ -7,7 +7,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -23,7 +22,6 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/adminsocket"
-	"latchkey/gateway/audit"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/doorwatch"
@@ -33,6 +31,7 @@ import (
 	"latchkey/gateway/nodes"
 	"latchkey/gateway/observe"
 	"latchkey/gateway/outside"
+	"latchkey/gateway/restart"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 )
@@ -41,8 +40,6 @@ const (
 	unknownCards  = 10 // unknown cards at one reader within unknownWindow slow it down
 	unknownWindow = time.Minute
 	unknownPause  = 10 * time.Second // between scans of a reader that is slowed down
-
-	startWithin = 10 * time.Second // to write the event of the start, and of the stop
 )
 
 // Gateway is a running gateway. Its methods are safe for concurrent use.
@@ -66,6 +63,7 @@ type Gateway struct {
 	learners learn.Desk
 
 	outside *outside.Outside // sinks and integrations
+	restart *restart.Restart // between this run and those before and after
 
 	// The servers. Close closes each of them.
 	listener *transport.Listener
@@ -97,6 +95,8 @@ func New(cfg Config) (*Gateway, error) {
 	g.nodes = nodes.New(nodes.Config{Store: g.store, Feed: g.feed, Sessions: g.sessions, Log: g.log,
 		MaxSessions: cfg.MaxSessions, RequestRate: cfg.RequestRate, Go: g.background, Apply: g.Apply,
 		Refresh: func(device access.ID) { g.doors.Refresh(device) }})
+	g.restart = restart.New(restart.Config{Folder: cfg.Runtime, Store: g.store, Accept: g.nodes.MayResume,
+		Log: g.log})
 	var err error
 	g.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: g.store, Feed: g.feed,
 		Sessions: g.sessions, Log: g.log, Go: g.background, Answered: g.nodes.NoteAddress, StateRead: g.keepShut})
@@ -112,13 +112,16 @@ func New(cfg Config) (*Gateway, error) {
 // listen binds the nodes' port, the console's port and the admin socket, and builds their servers.
 func (g *Gateway) listen() (err error) {
 	g.server = &coapres.Server{Calls: calls{g}, Log: g.log}
-	g.listener, err = transport.Listen(transport.Config{Addr: g.cfg.Listen, PSK: g.nodes.FindPSK,
+	nodesPort := transport.Config{Addr: g.cfg.Listen, PSK: g.nodes.FindPSK,
 		MaxSessions: g.cfg.MaxSessions, HandshakeRate: g.cfg.HandshakeRate, Log: g.log,
 		Failed: func(f transport.Failure) { g.nodes.NoteFailure(f, time.Now()) }, Moved: g.nodes.FollowAddress,
 		Refused: func(c *transport.Conn, code byte, why string) {
 			c.Peer().(*coapres.Peer).Refuse(coapres.Refusal{At: time.Now(), Code: coap.Code(code), Why: why})
-		}})
-	if err != nil {
+		}}
+	if g.cfg.Runtime != nil {
+		nodesPort.Save, nodesPort.Resume = g.nodes.SaveSession, g.restart.Resume
+	}
+	if g.listener, err = transport.Listen(nodesPort); err != nil {
 		return err
 	}
 	g.metrics = observe.NewMetrics(g.sources())
@@ -148,12 +151,12 @@ func (g *Gateway) listen() (err error) {
 // Addr returns the address of the nodes' port.
 func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
 
-// Run serves until ctx ends. Then it closes every session and returns nil.
+// Run serves until ctx ends. Then it saves or closes every session and returns nil.
 func (g *Gateway) Run(ctx context.Context) error {
 	if trusted, why := g.clock.Trusted(time.Now()); !trusted {
 		g.log.Error("clock not trusted: schedules deny until it is", "err", why)
 	}
-	err := g.record(audit.Event{Kind: audit.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()})
+	err := g.restart.Start(g.cfg.Version)
 	if errors.Is(err, store.ErrNoSpace) {
 		g.log.Error("no door opens until there is space; lockdown, revoke, suspend and lost still work",
 			"err", err)
@@ -180,7 +183,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	err = errors.Join(parts.Wait(), g.Close())
 
 	if g.store.Failed() == nil {
-		if e := g.record(audit.Event{Kind: audit.EventStop}); !errors.Is(e, store.ErrNoSpace) {
+		if e := g.restart.Stop(g.listener.Saved()); !errors.Is(e, store.ErrNoSpace) {
 			err = errors.Join(err, e)
 		}
 	}
@@ -227,15 +230,4 @@ func (g *Gateway) background(f func()) bool {
 		g.bg.Go(f)
 	}
 	return !g.shut
-}
-
-// record writes an event that is not a decision. It has its own deadline, so that the event is not
-// lost because a context ended.
-func (g *Gateway) record(ev audit.Event) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
-	defer cancel()
-	if _, err := g.store.Record(ctx, ev); err != nil {
-		return fmt.Errorf("gateway: %s event: %w", ev.Kind, err)
-	}
-	return nil
 }

@@ -77,6 +77,7 @@ var ladder = map[string]float64{
 	"gateway/admin/client":     4.7,
 	"gateway/admin/route":      4.8,
 	"gateway/admin/servers":    4.8,
+	"gateway/restart":          4.8,
 	"gateway/admin":            5,
 	"gateway/adminsocket":      6,
 	"gateway/console/page":     5,

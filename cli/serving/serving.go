@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
+	"latchkey/gateway/restart"
 	"latchkey/gateway/store"
 	"latchkey/gateway/website"
 	"latchkey/keys/provision"
@@ -92,6 +94,8 @@ func serve(c *cli.Context, set Setting) error {
 		return err
 	}
 	defer func() { _ = st.Close() }()
+	cfg.Runtime = openRuntime(p.Dir, log)
+	defer func() { _ = cfg.Runtime.Close() }()
 	cfg.Store, cfg.AdminSocket, cfg.Version, cfg.Log = st, filepath.Join(p.Dir, connection.SocketName),
 		set.Version, log
 	g, err := gateway.New(cfg)
@@ -106,6 +110,21 @@ func serve(c *cli.Context, set Setting) error {
 		return errors.Join(err, g.Close())
 	}
 	return errors.Join(g.Run(c.Context), st.Close())
+}
+
+// openRuntime opens the runtime folder that a service manager gives (RuntimeDirectory= in systemd.exec(5)).
+// It returns nil if there is none, or if sessions must not be saved there.
+func openRuntime(data string, log *slog.Logger) *restart.Folder {
+	path, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
+	if path == "" {
+		return nil
+	}
+	f, err := restart.OpenFolder(path, data)
+	if err != nil {
+		log.Warn("no sessions are saved at a stop: nodes connect again after it", "err", err)
+		return nil
+	}
+	return f
 }
 
 // serveLine is the same command line in words for a shell, for another user.

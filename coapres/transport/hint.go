@@ -38,6 +38,10 @@ func (l *Listener) sendHint(to netip.AddrPort, known bool) {
 // can take the handshakes that follow. It is for the start of a gateway: nodes at these addresses
 // learn at once that their sessions are gone. It returns when all are sent or ctx ends.
 func (l *Listener) Hint(ctx context.Context, addrs []netip.AddrPort) {
+	select {
+	case <-l.resumed:
+	case <-ctx.Done():
+	}
 	pace := rate.NewLimiter(limits.HintRate, 1)
 	for _, to := range addrs {
 		if !to.IsValid() || pace.Wait(ctx) != nil {

@@ -67,6 +67,7 @@ type Listener struct {
 	accepted chan *Conn
 	ctx      context.Context //nolint:containedctx // it ends with Close, not with a caller
 	stop     context.CancelFunc
+	resumed  chan struct{} // closed when what Config.Resume returned is in place
 	ended    chan struct{} // closed when nothing is read any more
 	err      error         // why it ended; set before ended is closed
 	close    sync.Once
@@ -150,7 +151,7 @@ func Listen(cfg Config) (*Listener, error) {
 		return nil, err
 	}
 	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accepted: make(chan *Conn),
-		ended: make(chan struct{}), cookies: record.NewCookies(time.Now()),
+		resumed: make(chan struct{}), ended: make(chan struct{}), cookies: record.NewCookies(time.Now()),
 		stateless: cookieErr == nil && !cfg.stateful,
 		busy:      rate.Sometimes{Interval: 10 * time.Second},
 		budget:    limits.NewBudget(cfg.HandshakeRate), hints: limits.NewHints(time.Now()),

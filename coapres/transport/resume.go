@@ -83,6 +83,7 @@ func (a *association) save(note []byte) bool {
 
 // resume lets associations of an earlier process go on, and passes them to Serve.
 func (l *Listener) resume() {
+	defer close(l.resumed)
 	if l.cfg.Resume == nil {
 		return
 	}

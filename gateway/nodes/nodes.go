@@ -63,6 +63,7 @@ type Nodes struct {
 
 	decoy     []byte // the secret for keys of unknown identities, see [keys.Decoy]
 	addresses addresses
+	resumed   questions
 	// These bound the events about connections, late scans and missing room. Without a bound,
 	// somebody with one key could fill the disk.
 	changes, late limit.Every[access.ID]
@@ -141,6 +142,11 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 		peer.Allow(n.RequestRate)
 	}
 	peer.Refused = func(r coapres.Refusal) { n.Refusals.Note(peer.Device, r) }
+	noted, resumed := c.Resumed()
+	was, _ := parseNote(noted) // MayResume has read it before
+	if resumed {
+		peer.Restore(was.Registration)
+	}
 	c.SetPeer(peer)
 	replaced, ok := n.Sessions.Open(peer, c.Number(), func() { _ = c.End() }, time.Now())
 	if !ok {
@@ -151,6 +157,10 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 	if k := n.Store.Snapshot().Keys[k.ID]; !k.State.Usable() {
 		n.Sessions.Closed(peer)
 		return errGone
+	}
+	if resumed {
+		n.resumeSession(peer, was)
+		return nil
 	}
 	n.Handshakes.NoteCompleted(k.ID, time.Now())
 	n.Log.Info("session opened", "device", d.Name, "addr", peer.Addr)
@@ -163,10 +173,11 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 	return nil
 }
 
-// CloseSession removes an association that has ended from the table.
+// CloseSession removes an association that has ended from the table. One that was saved is not
+// closed: it goes on after the restart.
 func (n *Nodes) CloseSession(c *transport.Conn) {
 	peer := c.Peer().(*coapres.Peer)
-	if n.Sessions.Closed(peer) {
+	if n.Sessions.Closed(peer) && !c.Saved() {
 		n.Log.Info("session closed", "device", peer.Name, "addr", peer.Addr)
 		n.Go(func() { n.NoteChange(peer, "closed") })
 	}

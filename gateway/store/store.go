@@ -216,6 +216,11 @@ func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.Decoy..
 // signed in before. The caller owns the copy.
 func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.Browser...) }
 
+// SessionSealer returns the sealer of saved sessions, which are outside the store, and their name.
+func (s *Store) SessionSealer() (seal.Sealer, string) {
+	return seal.New(s.keys.Sessions), "sessions 1 " + s.keys.SiteID
+}
+
 // SiteID returns the id of this site, which is in all that is sent out. It follows from the site key:
 // a copy of the store has the same, and no other store has it.
 func (s *Store) SiteID() access.ID { return access.ID(s.keys.SiteID) }

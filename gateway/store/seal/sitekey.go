@@ -46,8 +46,8 @@ func (k SiteKey) derive(label string) []byte {
 
 // Keys are the keys derived from a site key, one for each purpose.
 type Keys struct {
-	Seal, Digest, credential, Decoy, head, Browser []byte
-	SiteID                                         string // 10 letters; not a secret
+	Seal, Digest, credential, Decoy, head, Browser, Sessions []byte
+	SiteID                                                   string // 10 letters; not a secret
 }
 
 // Format implements [fmt.Formatter] for every verb: the keys do not print.
@@ -57,7 +57,7 @@ func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 func (k SiteKey) DeriveKeys() Keys {
 	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"), credential: k.derive("credential 1"),
 		Decoy: k.derive("decoy 1"),
-		head:  k.derive("site head 1"), Browser: k.derive("browser 1"),
+		head:  k.derive("site head 1"), Browser: k.derive("browser 1"), Sessions: k.derive("sessions 1"),
 		SiteID: crockford.EncodeToString(k.derive("site id 1"))[:10]}
 }
 
