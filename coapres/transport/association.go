@@ -111,17 +111,19 @@ func (a *association) writeHandshake(b []byte) {
 		b = renumber(b, hs.shift)
 	}
 	if b[0] != record.ChangeCipherSpec {
-		a.l.socket.writeUnproven(b, a.current, a.known)
+		a.l.socket.QueueUnproven(b, a.current, a.known)
+		a.l.socket.Flush()
 		return
 	}
 	a.mu.Lock()
 	a.last = slices.Clone(b) // with the Finished, in one datagram
 	a.mu.Unlock()
 	a.finished.Store(true)
-	a.l.socket.write(b, a.current)
+	a.l.socket.Queue(b, a.current)
+	a.l.socket.Flush()
 }
 
-// receive opens a record of a live association and does what it asks.
+// receive opens a record of a live association and does what it asks. The caller flushes.
 func (a *association) receive(r []byte, from netip.AddrPort, at time.Time, w *workspace) {
 	a.mu.Lock()
 	c, repeated, err := a.open(r, w)
@@ -166,7 +168,10 @@ func (a *association) receive(r []byte, from netip.AddrPort, at time.Time, w *wo
 func (a *association) begin() {
 	w := workspaces.Get().(*workspace)
 	defer workspaces.Put(w)
-	a.goLive(func(k early) { a.receive(k.record, k.from, k.at, w) })
+	a.goLive(func(k early) {
+		a.receive(k.record, k.from, k.at, w)
+		a.Flush()
+	})
 }
 
 // Path returns the number of the present address. It grows when the node moves.
@@ -195,14 +200,20 @@ func (a *association) Prove(n uint32) {
 	a.proven, a.home, a.held = true, to, nil
 	a.mu.Unlock()
 	for _, b := range held {
-		a.l.socket.write(b, to)
+		a.l.socket.Queue(b, to)
+	}
+	if len(held) > 0 {
+		a.Flush()
 	}
 }
 
-// Write sends one message.
-func (a *association) Write(m []byte) error { return a.sendRecord(record.ApplicationData, m) }
+// Queue queues one message for Flush.
+func (a *association) Queue(m []byte) error { return a.queueRecord(record.ApplicationData, m) }
 
-func (a *association) sendRecord(typ uint8, content []byte) error {
+// Flush sends what is queued, of all associations.
+func (a *association) Flush() { a.l.socket.Flush() }
+
+func (a *association) queueRecord(typ uint8, content []byte) error {
 	if a.mute.Load() {
 		return nil
 	}
@@ -213,14 +224,14 @@ func (a *association) sendRecord(typ uint8, content []byte) error {
 	return err
 }
 
-// transmit sends a sealed record to the present address.
+// transmit queues a sealed record for the present address.
 func (a *association) transmit(r []byte) {
 	switch to, ok, proven := a.maySend(r); {
 	case !ok:
 	case proven:
-		a.l.socket.write(r, to)
+		a.l.socket.Queue(r, to)
 	default:
-		a.l.socket.writeUnproven(r, to, a.known)
+		a.l.socket.QueueUnproven(r, to, a.known)
 	}
 }
 
@@ -255,7 +266,7 @@ func (a *association) retransmitFlight() {
 	}
 	a.repeated = now
 	a.mu.Unlock()
-	a.l.socket.write(b, to)
+	a.l.socket.Queue(b, to)
 }
 
 // refuseRenegotiation answers a ClientHello within the session, at most once a second. Without an
@@ -269,7 +280,7 @@ func (a *association) refuseRenegotiation() {
 	}
 	a.mu.Unlock()
 	if !soon {
-		_ = a.sendRecord(record.Alert, protect.NoRenegotiation.AppendTo(nil))
+		_ = a.queueRecord(record.Alert, protect.NoRenegotiation.AppendTo(nil))
 	}
 }
 
@@ -293,7 +304,8 @@ func renumber(b []byte, shift uint64) []byte {
 
 // Close ends the association, with a close_notify unless it is mute. [Conn.Close] calls it once.
 func (a *association) Close() error {
-	err := a.sendRecord(record.Alert, protect.CloseNotify.AppendTo(nil))
+	err := a.queueRecord(record.Alert, protect.CloseNotify.AppendTo(nil))
+	a.Flush()
 	a.mute.Store(true)
 	a.sealer.End()
 	a.l.dropAssociation(a)

@@ -64,7 +64,7 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
 	}
-	if err := c.link.Write(b); err != nil {
+	if err := c.write(b); err != nil {
 		return nil, err
 	}
 	response, err := c.wait(ctx, k)
@@ -201,7 +201,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 	c.setTimer()
 	c.mu.Unlock()
 	defer c.endCall(k)
-	if err := c.link.Write(b); err != nil {
+	if err := c.write(b); err != nil {
 		return err
 	}
 	if _, err := c.wait(ctx, k); err != nil {

@@ -10,17 +10,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	coap "github.com/plgd-dev/go-coap/v3/message"
-	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
-	"github.com/plgd-dev/go-coap/v3/udp/coder"
 
 	"latchkey/coapres/transport/message"
+	"latchkey/coapres/transport/workers"
 )
 
 // Handler answers one request of a peer. It fills resp and must set its code. at is when the
-// datagram was read. It runs in a goroutine of its own and may wait; other messages of the same
-// connection are handled meanwhile. The messages are only valid during the call.
+// datagram was read. It may wait; other messages, of the same connection too, are handled meanwhile.
+// The messages are only valid during the call.
 type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 
 // Conn is CoAP on one live association: [message.Exchange] with a lock, a timer, and the calls that
@@ -44,6 +42,8 @@ type Conn struct {
 	saved    bool          // set before closed is called; see Saved
 	done     chan struct{}
 	work     work
+	pool     *workers.Pool[request]               // set before the first message is received
+	dropped  *atomic.Uint64                       // requests for which no worker was free; may be nil
 	moved    func(*Conn)                          // may be nil
 	refused  func(c *Conn, code byte, why string) // may be nil
 	path     uint32                               // used by receive; the last one
@@ -66,8 +66,9 @@ type Conn struct {
 // link carries the messages of one association. It gives each message that comes to
 // [Conn.receive], one at a time.
 type link interface {
-	Write(m []byte) error // one message
-	Close() error         // ends the association
+	Queue(m []byte) error // one message, which may wait for Flush
+	Flush()
+	Close() error // ends the association
 	RemoteAddr() net.Addr
 	Home() netip.AddrPort
 	Path() uint32   // grows with each change of the other side's address
@@ -80,6 +81,7 @@ type fixed struct{}
 func (fixed) Home() netip.AddrPort { return netip.AddrPort{} }
 func (fixed) Path() uint32         { return 0 }
 func (fixed) Prove(uint32)         {}
+func (fixed) Flush()               {}
 
 // work counts the messages of one association that are being handled.
 type work struct {
@@ -88,13 +90,17 @@ type work struct {
 	wg   sync.WaitGroup // grows only under mu, while not over
 }
 
-func (w *work) begin(f func()) {
+// begin tells whether something may begin. Then leave must follow.
+func (w *work) begin() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.over {
-		w.wg.Go(f)
+		w.wg.Add(1)
 	}
+	return !w.over
 }
+
+func (w *work) leave() { w.wg.Done() }
 
 func (w *work) end() {
 	w.mu.Lock()
@@ -110,9 +116,6 @@ func (stableAddr) Network() string  { return "udp" }
 func (a stableAddr) String() string { return string(a) }
 
 var connNumber atomic.Uint64
-
-// messages are the messages of all associations. Sharing them keeps idle ones small.
-var messages = pool.New(256, 2048)
 
 func newConn(l link, number uint64, identity string) *Conn {
 	c := &Conn{link: l, identity: identity, number: number, began: time.Now(),
@@ -161,6 +164,9 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // gone may be nil.
 func (c *Conn) start(h Handler, log *slog.Logger, gone func()) (ok bool) {
 	c.handler, c.log = h, log
+	if c.pool == nil { // a node's end
+		c.pool = workers.New(message.MaxInFlight, 0, request.answer, func() {})
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.started, c.gone = !c.over, gone
@@ -199,65 +205,30 @@ func (c *Conn) receive(m []byte, at time.Time) {
 	}
 	switch r.Kind {
 	case message.Request:
-		if req := c.decode(m); req != nil {
-			c.work.begin(func() { c.answer(req, at) }) // at most message.MaxInFlight
-		}
+		c.handle(m, at)
 	case message.Response:
 		c.settle(r, c.decode(m))
 	case message.Acknowledged, message.Reset:
 		c.settle(r, nil)
 	}
 	if r.Reply != nil {
-		c.send(r.Reply)
+		c.queue(r.Reply)
 	}
 }
 
-// send sends a message that nobody waits for. One that cannot be sent, mostly because the other side
+// queue queues a message that nobody waits for. One that cannot be sent, mostly because the other side
 // has left, is lost as a datagram is.
-func (c *Conn) send(m []byte) {
-	if err := c.link.Write(m); err != nil {
+func (c *Conn) queue(m []byte) {
+	if err := c.link.Queue(m); err != nil {
 		c.log.Debug("message not sent", "addr", c.remote.String(), "err", err)
 	}
 }
 
-// decode returns a well-formed message for a handler or a caller.
-func (c *Conn) decode(m []byte) *pool.Message {
-	msg := messages.AcquireMessage(c.ctx)
-	if _, err := msg.UnmarshalWithDecoder(coder.DefaultCoder, m); err != nil {
-		c.log.Warn("message not understood", "addr", c.remote.String(), "err", err) // [message.Check] passed it
-		messages.ReleaseMessage(msg)
-		return nil
-	}
-	return msg
-}
-
-// answer lets the handler fill the response to a request. It is piggybacked on the ACK of a
-// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2).
-func (c *Conn) answer(req *pool.Message, at time.Time) {
-	defer messages.ReleaseMessage(req)
-	resp := messages.AcquireMessage(c.ctx)
-	defer messages.ReleaseMessage(resp)
-	resp.SetToken(req.Token())
-	if resp.SetCode(codes.NotFound); c.handler != nil {
-		c.handler(c, req, resp, at)
-	}
-	c.mu.Lock()
-	resp.SetType(coap.NonConfirmable)
-	resp.SetMessageID(int32(c.exchange.NextID()))
-	if req.Type() == coap.Confirmable {
-		resp.SetType(coap.Acknowledgement)
-		resp.SetMessageID(req.MessageID())
-	}
-	b, err := resp.MarshalWithEncoder(coder.DefaultCoder)
-	if err == nil {
-		c.exchange.Keep(b)
-	}
-	c.mu.Unlock()
-	if err != nil {
-		c.log.Error("answer not encoded", "addr", c.remote.String(), "err", err)
-		return
-	}
-	c.send(b)
+// write sends a message.
+func (c *Conn) write(m []byte) error {
+	err := c.link.Queue(m)
+	c.link.Flush()
+	return err
 }
 
 // setTimer sets the timer to the next retransmission. The caller holds c.mu.
@@ -285,8 +256,9 @@ func (c *Conn) retransmit() {
 	c.setTimer()
 	c.mu.Unlock()
 	for _, b := range again {
-		c.send(b)
+		c.queue(b)
 	}
+	c.link.Flush()
 }
 
 // pingNewAddress pings the other side at its new address. Whoever answers with a Reset has the keys
@@ -299,14 +271,17 @@ func (c *Conn) pingNewAddress() {
 	c.ping = id
 	c.setTimer()
 	c.mu.Unlock()
-	c.send(b)
+	c.queue(b)
 	if c.moved != nil && c.moves.Add(1) == 1 {
-		c.work.begin(c.reportMoves)
+		if c.work.begin() {
+			go c.reportMoves()
+		}
 	}
 }
 
 // reportMoves reports moves to c.moved, at most once a second.
 func (c *Conn) reportMoves() {
+	defer c.work.leave()
 	for {
 		n := c.moves.Load()
 		c.moved(c)

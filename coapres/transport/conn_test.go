@@ -422,7 +422,7 @@ func TestRequestBeforeAnotherSessionIsHandled(t *testing.T) {
 // torn is a connection that can be read but not written.
 type torn struct{ memLink }
 
-func (torn) Write([]byte) error { return net.ErrClosed }
+func (torn) Queue([]byte) error { return net.ErrClosed }
 
 // An answer that cannot be sent is logged, and ends nothing: the node may have sent more.
 func TestUnsentAnswerIsLogged(t *testing.T) {
@@ -488,7 +488,7 @@ type hasty struct {
 	answer func(request []byte)
 }
 
-func (h *hasty) Write(m []byte) error { h.answer(m); return nil }
+func (h *hasty) Queue(m []byte) error { h.answer(m); return nil }
 
 // An answer counts although the association has ended before its caller could look.
 func TestAnswerRightBeforeTheEnd(t *testing.T) {

@@ -323,6 +323,7 @@ func TestWhatIsWrittenAfterAMove(t *testing.T) {
 	for range 20 {
 		a.transmit(make([]byte, pingRecord))
 	}
+	a.Flush()
 	got := after.countBytes(100 * time.Millisecond)
 	if got == 0 || got > len(moving) || before.countBytes(100*time.Millisecond) != 0 {
 		t.Errorf("got %d bytes at the new address, want pings, but no more than the %d that came from there, and none at the old one",

@@ -228,8 +228,8 @@ func (g *guard) writeHandshake(b []byte) {
 	}
 }
 
-// Write sends one message.
-func (g *guard) Write(m []byte) error { return g.sendRecord(record.ApplicationData, m) }
+// Queue sends one message at once: a node has few.
+func (g *guard) Queue(m []byte) error { return g.sendRecord(record.ApplicationData, m) }
 
 func (g *guard) sendRecord(typ uint8, content []byte) (err error) {
 	if g.mute.Load() {

@@ -88,7 +88,7 @@ func (l *Listener) sendCookie(h record.Hello, from netip.AddrPort, known bool, n
 		l.counts.ignored.Add(1) // its cookie is wrong or has expired
 		return
 	}
-	l.socket.writeUnproven(l.cookies.MakeRequest(from, h, now), from, known)
+	l.socket.QueueUnproven(l.cookies.MakeRequest(from, h, now), from, known)
 	l.counts.cookies.Add(1)
 }
 
@@ -228,6 +228,7 @@ func (l *Listener) runHandshake(ctx context.Context, a *association) {
 	a.pion.Store(nil)
 	c := newConn(a, a.number, id)
 	c.moved, c.refused = l.cfg.Moved, l.cfg.Refused
+	c.pool, c.dropped = l.workers, &l.counts.overflow
 	a.conn = c
 	old, cause := l.establish(a, id)
 	if cause != "" {

@@ -74,7 +74,7 @@ type memLink struct {
 	*memConn
 }
 
-func (l memLink) Write(m []byte) error { _, err := l.memConn.Write(m); return err }
+func (l memLink) Queue(m []byte) error { _, err := l.memConn.Write(m); return err }
 func (memLink) RemoteAddr() net.Addr   { return stableAddr("mem") }
 
 // nextDatagram returns the next datagram, or nil if none comes within d.

@@ -25,13 +25,13 @@ func (l *Listener) answerLost(from netip.AddrPort, now time.Time) {
 		l.hints.Allow(from, known, now)
 	l.mu.Unlock()
 	if ok {
-		l.sendHint(from, known)
+		l.queueHint(from, known)
 	}
 }
 
-func (l *Listener) sendHint(to netip.AddrPort, known bool) {
+func (l *Listener) queueHint(to netip.AddrPort, known bool) {
 	l.counts.hints.Add(1)
-	l.socket.writeUnproven(record.HelloRequest, to, known)
+	l.socket.QueueUnproven(record.HelloRequest, to, known)
 }
 
 // Hint sends one hint to each of these addresses, in their order, and no faster than the gateway
@@ -51,7 +51,8 @@ func (l *Listener) Hint(ctx context.Context, addrs []netip.AddrPort) {
 		free := l.peers[to] == nil && !l.hints.MayBeInHandshake(to, time.Now())
 		l.mu.Unlock()
 		if free {
-			l.sendHint(to, true)
+			l.queueHint(to, true)
+			l.socket.Flush()
 		}
 	}
 }

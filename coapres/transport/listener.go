@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -17,7 +18,9 @@ import (
 	"latchkey/coapres/transport/limits"
 	"latchkey/coapres/transport/record"
 	"latchkey/coapres/transport/saved"
+	"latchkey/coapres/transport/socket"
 	"latchkey/coapres/transport/takeover"
+	"latchkey/coapres/transport/workers"
 )
 
 // Config is what a listener needs. PSK is required.
@@ -55,7 +58,9 @@ type Config struct {
 	// ends.
 	Resume func(ctx context.Context) []saved.Association
 
-	stateful bool // for tests: as if pion had changed, see pioncookie.go
+	stateful bool       // for tests: as if pion had changed, see pioncookie.go
+	unsent   func() int // for tests: as if so many bytes of the send buffer were in use
+	handled  int        // for tests: instead of maxHandled
 }
 
 // Listener accepts DTLS associations on one UDP socket. One goroutine splits every datagram and
@@ -63,7 +68,8 @@ type Config struct {
 type Listener struct {
 	cfg      Config
 	log      *slog.Logger
-	socket   *socket
+	socket   *socket.Socket
+	workers  *workers.Pool[request]
 	accepted chan *Conn
 	ctx      context.Context //nolint:containedctx // it ends with Close, not with a caller
 	stop     context.CancelFunc
@@ -113,10 +119,11 @@ type Stats struct {
 	Finished   uint64 // completed
 	// Sessions ended by a newer handshake from their own address, or with their own key when there
 	// was no room.
-	Replaced      uint64
-	Moved         uint64 // new addresses of sessions
-	Ignored       uint64 // records for no association, or that must not come in plaintext
-	Overflow      uint64 // records dropped because a queue was full
+	Replaced uint64
+	Moved    uint64 // new addresses of sessions
+	Ignored  uint64 // records for no association, or that must not come in plaintext
+	// Records dropped because a queue was full, and requests because all workers were busy.
+	Overflow      uint64
 	Undecryptable uint64 // records that failed to decrypt
 	Replayed      uint64 // records that came twice or too late
 	Lost          uint64 // datagrams that could not be sent
@@ -146,12 +153,14 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.Idle == 0 {
 		cfg.Idle = defaultIdle
 	}
-	s, err := openSocket(cfg.Addr)
+	s, err := socket.Open(cfg.Addr, cfg.unsent)
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accepted: make(chan *Conn),
-		resumed: make(chan struct{}), ended: make(chan struct{}), cookies: record.NewCookies(time.Now()),
+	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s,
+		workers:  workers.New(cmp.Or(cfg.handled, maxHandled), keptWorkers, request.answer, s.Flush),
+		accepted: make(chan *Conn), resumed: make(chan struct{}), ended: make(chan struct{}),
+		cookies:   record.NewCookies(time.Now()),
 		stateless: cookieErr == nil && !cfg.stateful,
 		busy:      rate.Sometimes{Interval: 10 * time.Second},
 		budget:    limits.NewBudget(cfg.HandshakeRate), hints: limits.NewHints(time.Now()),
@@ -162,15 +171,15 @@ func Listen(cfg Config) (*Listener, error) {
 		l.log.Warn("this build has an unsuitable version of pion, so a flood of hellos can use up memory: "+
 			"use another build", "err", cookieErr)
 	}
-	if got := s.receiveBuffer; got > 0 && got < receiveBuffer {
+	if got := s.ReceiveBuffer; got > 0 && got < socket.WantReceiveBuffer {
 		l.log.Info("small receive buffer: bursts may lose datagrams; sysctl net.core.rmem_max=4194304 "+
-			"allows more", "bytes", got, "asked", receiveBuffer)
+			"allows more", "bytes", got, "asked", socket.WantReceiveBuffer)
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	go func() {
 		defer close(l.ended)
 		l.resume()
-		if l.err = s.read(l.handleDatagram); l.err == nil {
+		if l.err = s.Read(l.handleDatagram, s.Flush); l.err == nil {
 			l.err = net.ErrClosed
 		}
 	}()
@@ -178,7 +187,7 @@ func Listen(cfg Config) (*Listener, error) {
 }
 
 // Addr returns the address that the socket is bound to.
-func (l *Listener) Addr() net.Addr { return l.socket.conn.LocalAddr() }
+func (l *Listener) Addr() net.Addr { return l.socket.Addr() }
 
 // Sessions returns the number of live associations.
 func (l *Listener) Sessions() int {
@@ -193,14 +202,14 @@ func (l *Listener) Stats() Stats {
 	sessions, half := l.sessions, l.strangers.Len()+l.reserved.Len()
 	l.mu.Unlock()
 	c := &l.counts
-	return Stats{Sessions: sessions, HalfOpen: half, ReceiveBuffer: l.socket.receiveBuffer,
+	return Stats{Sessions: sessions, HalfOpen: half, ReceiveBuffer: l.socket.ReceiveBuffer,
 		Stateless: l.stateless,
 		Hellos:    c.hellos.Load(), Cookies: c.cookies.Load(), Handshakes: c.handshakes.Load(),
 		Finished: c.finished.Load(),
 		Replaced: c.replaced.Load(), Moved: c.recordMove.Load(), Ignored: c.ignored.Load(),
 		Overflow:      c.overflow.Load(),
 		Undecryptable: c.undecryptable.Load(), Replayed: c.replayed.Load(),
-		Lost:  l.socket.lost.Load(),
+		Lost:  l.socket.Lost(),
 		Hints: c.hints.Load()}
 }
 
@@ -262,7 +271,8 @@ func (l *Listener) Close() error {
 			_ = a.conn.Close()
 		}
 		l.wg.Wait()
-		if err = l.socket.conn.Close(); errors.Is(err, net.ErrClosed) {
+		l.workers.Close()
+		if err = l.socket.Close(); errors.Is(err, net.ErrClosed) {
 			err = nil // the socket was closed before
 		}
 		<-l.ended

@@ -389,7 +389,7 @@ func TestLostSocketEndsServe(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(context.Background(), nil, nil, nil) }()
-	_ = l.socket.conn.Close()
+	_ = l.socket.Close()
 	if err := receiveFrom(t, served); err == nil {
 		t.Error("got nil, want an error")
 	}

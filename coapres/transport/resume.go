@@ -125,6 +125,7 @@ func (l *Listener) restore(s saved.Association) (*Conn, error) {
 	}
 	c := newConn(a, a.number, s.Identity)
 	c.moved, c.refused, c.note = l.cfg.Moved, l.cfg.Refused, s.Note
+	c.pool, c.dropped = l.workers, &l.counts.overflow
 	c.exchange.Continue(s.MessageID, s.Tokens)
 	c.heard.Store(min(0, int64(s.Heard.Sub(c.began))))
 	a.conn = c

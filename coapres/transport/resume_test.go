@@ -2,10 +2,12 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -178,6 +180,7 @@ func TestSavedSessionsGoOn(t *testing.T) {
 		}
 		resumed = append(resumed, g)
 	}
+	slices.SortFunc(resumed, func(a, b *Conn) int { return cmp.Compare(a.Number(), b.Number()) })
 	if got := next.Sessions(); got != len(clients)+1 {
 		t.Errorf("got %d sessions, want %d", got, len(clients)+1)
 	}
@@ -219,7 +222,7 @@ func TestNothingIsSealedAfterSaving(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for m := makeNON(t, 1, "", "y"); ; {
-				_ = g.link.Write(m)
+				_ = g.write(m)
 				select {
 				case busy <- struct{}{}:
 				case <-stop:
@@ -238,7 +241,7 @@ func TestNothingIsSealedAfterSaving(t *testing.T) {
 	if len(list) != 1 {
 		t.Fatalf("got %d saved, want 1", len(list))
 	}
-	if err := g.link.Write(makeNON(t, 2, "", "z")); err != nil {
+	if err := g.write(makeNON(t, 2, "", "z")); err != nil {
 		t.Errorf("a late message: got %v, want that it is dropped in silence", err)
 	}
 	a := g.link.(*association)

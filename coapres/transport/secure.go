@@ -13,6 +13,7 @@ import (
 
 	"latchkey/coapres/transport/record"
 	"latchkey/coapres/transport/record/protect"
+	"latchkey/coapres/transport/socket"
 	"latchkey/coapres/transport/takeover"
 )
 
@@ -20,6 +21,8 @@ const (
 	// The longest encrypted record before our Finished is sent, in bytes: it can only be a Finished.
 	earlyRecord = 256
 	earlyCount  = 32 // records that are kept until the take-over
+
+	maxDatagram = socket.MaxDatagram
 )
 
 // early is a copy of an encrypted record that came before its association could open it.

@@ -2,14 +2,15 @@
 // which key opened each association, and the node's side. It is the only package that knows pion.
 // It does not know what a key opens, nor what a request means.
 //
-// A datagram takes this way: socket reads it. Listener.handleDatagram splits it and finds the
-// association of each record, or answers a ClientHello with a cookie. pion makes the handshake. Then
-// package takeover takes keys and numbers out of pion, and secure opens and seals the records. Conn
-// gives each message to its message.Exchange, which filters, answers repeated requests and
-// retransmits as CoAP requires. go-coap's coder parses the message, and the Handler answers it in a
-// goroutine of its own. The answer goes back from Conn through secure to socket. All else happens in
-// the one goroutine that reads the socket, so a session that is idle has no goroutine, no timer and
-// no buffer.
+// A datagram takes this way: package socket reads it, with all others that are there.
+// Listener.handleDatagram splits it and finds the association of each record, or answers a
+// ClientHello with a cookie. pion makes the handshake. Then package takeover takes keys and numbers
+// out of pion, and secure opens and seals the records. Conn gives each message to its
+// message.Exchange, which filters, answers repeated requests and retransmits as CoAP requires. A
+// worker of package workers takes each new request: go-coap's coder parses it, and the Handler
+// answers it and may wait. The answer goes back from Conn through secure to the socket, which sends
+// all answers that are there in one system call. All else happens in the one goroutine that reads
+// the socket, so a session that is idle has no goroutine, no timer and no buffer.
 //
 // This differs from pion's own listener, go-coap's dtls.Server and libcoap: a forged plaintext
 // datagram ends no session, a node that starts again on the same port is served at once, and a

@@ -117,6 +117,9 @@ func (x *Exchange) Keep(answer []byte) {
 	}
 }
 
+// Refuse forgets a request that was passed on and will not be answered. Its repetition is a new one.
+func (x *Exchange) Refuse(request []byte) { x.in.Refuse(request) }
+
 // Due returns when the next message must be retransmitted, or zero if none.
 func (x *Exchange) Due() (due time.Time) {
 	for i := range x.out {

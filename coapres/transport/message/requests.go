@@ -82,6 +82,17 @@ func (q *Requests) forgetOldest() {
 	}
 }
 
+// Refuse forgets a request that is being handled. Its repetition is a new request.
+func (q *Requests) Refuse(m []byte) {
+	mid, token := binary.BigEndian.Uint16(m[2:]), m[4:4+m[0]&15]
+	for i := range q.in {
+		if r := &q.in[i]; r.answer == nil && r.mid == mid && bytes.Equal(r.token[:r.tkl], token) {
+			q.in = append(q.in[:i], q.in[i+1:]...)
+			return
+		}
+	}
+}
+
 // Keep stores an answer that is being sent, for repetitions of its request.
 func (q *Requests) Keep(b []byte) {
 	typ, mid, token := b[0]>>4&3, binary.BigEndian.Uint16(b[2:]), b[4:4+b[0]&15]

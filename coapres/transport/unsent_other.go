@@ -1,5 +1,0 @@
-//go:build !linux
-
-package transport
-
-func readUnsent(uintptr) int { return 0 }

@@ -1,0 +1,139 @@
+// Package workers runs jobs that may wait, in as many goroutines as wait and one more. It does not
+// know what a job does.
+//
+// Jobs are short, mostly: one goroutine then does one after the other, and what they have to send is
+// sent at once. But any job may wait for seconds, and nothing else may wait for it. Go does not tell
+// when a goroutine waits. So before a worker begins a job while there is more to do, it wakes another
+// worker. That one runs as soon as there is a processor: on one processor when the first one waits or
+// has done everything. No timer is involved.
+package workers
+
+import "sync"
+
+// Pool runs jobs of one kind.
+type Pool[J any] struct {
+	most int // jobs that run or wait for a worker
+	keep int // workers that stay when there is nothing to do
+	run  func(J)
+	done func() // called when a worker has run a job and no other waits, or another one waits long
+
+	mu     sync.Mutex
+	jobs   []J             // guarded by mu; a ring, its size a power of two
+	first  int             // guarded by mu
+	count  int             // guarded by mu; in jobs
+	all    int             // guarded by mu; jobs that run or wait for a worker
+	due    bool            // guarded by mu; a job was run since done was called
+	woken  bool            // guarded by mu; a worker is about to look for a job
+	idle   []chan struct{} // guarded by mu; the last one waits for the shortest time
+	closed bool            // guarded by mu
+}
+
+// New returns a Pool without workers. run runs a job. done is called soon after the last of several
+// jobs. At most this number of jobs run at once, and of the workers that have nothing to do a few are
+// kept; the others end.
+func New[J any](most, keep int, run func(J), done func()) *Pool[J] {
+	return &Pool[J]{most: most, keep: keep, run: run, done: done}
+}
+
+// Do lets a worker run a job. It never waits: if too many jobs run already, or after Close, the job
+// is refused.
+func (p *Pool[J]) Do(j J) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.all >= p.most {
+		return false
+	}
+	p.all++
+	p.push(j)
+	p.wake()
+	return true
+}
+
+// Close lets the workers end that have nothing to do. Jobs that run or wait are not affected.
+func (p *Pool[J]) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, c := range p.idle {
+		close(c)
+	}
+	p.idle = nil
+}
+
+// wake makes sure that a worker is about to look for a job. The caller holds p.mu.
+func (p *Pool[J]) wake() {
+	if p.woken {
+		return
+	}
+	p.woken = true
+	if n := len(p.idle); n > 0 {
+		c := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		c <- struct{}{} // it has room for one
+		return
+	}
+	go p.work()
+}
+
+// work is one worker.
+func (p *Pool[J]) work() {
+	var wait chan struct{}
+	p.mu.Lock()
+	p.woken = false
+	for {
+		for p.count > 0 {
+			j := p.pop()
+			if p.count > 0 || p.due { // j may wait, but neither the others nor what is due
+				p.wake()
+			}
+			p.mu.Unlock()
+			p.run(j)
+			p.mu.Lock()
+			p.all--
+			p.due = true
+		}
+		if p.due {
+			p.due = false
+			p.mu.Unlock()
+			p.done()
+			p.mu.Lock()
+			continue
+		}
+		if p.closed || len(p.idle) >= p.keep {
+			p.mu.Unlock()
+			return
+		}
+		if wait == nil {
+			wait = make(chan struct{}, 1)
+		}
+		p.idle = append(p.idle, wait)
+		p.mu.Unlock()
+		if _, ok := <-wait; !ok {
+			return
+		}
+		p.mu.Lock()
+		p.woken = false
+	}
+}
+
+// push adds a job to the ring. The caller holds p.mu.
+func (p *Pool[J]) push(j J) {
+	if p.count == len(p.jobs) {
+		grown := make([]J, max(2*len(p.jobs), 8))
+		for i := range p.count {
+			grown[i] = p.jobs[(p.first+i)%len(p.jobs)]
+		}
+		p.jobs, p.first = grown, 0
+	}
+	p.jobs[(p.first+p.count)%len(p.jobs)] = j
+	p.count++
+}
+
+// pop takes the oldest job. The caller holds p.mu.
+func (p *Pool[J]) pop() (j J) {
+	var none J
+	j, p.jobs[p.first] = p.jobs[p.first], none
+	p.first = (p.first + 1) % len(p.jobs)
+	p.count--
+	return j
+}

@@ -1,0 +1,145 @@
+package workers
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Of jobs that wait, none delays another one or what others have to send, on one processor too.
+func TestNothingWaitsForAJobThatWaits(t *testing.T) {
+	for _, processors := range []int{1, 2} {
+		for place := range 8 {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				var run, sent atomic.Int32
+				var ready atomic.Int32
+				p := New(100, 2, func(waits bool) {
+					if waits {
+						<-release
+					}
+					run.Add(1)
+					ready.Add(1)
+				}, func() { sent.Add(ready.Swap(0)) })
+				for i := range 8 {
+					if !p.Do(i == place || i == 7) {
+						t.Fatal("refused")
+					}
+				}
+				synctest.Wait()
+				want := int32(6)
+				if place == 7 {
+					want = 7
+				}
+				if run.Load() != want || sent.Load() != want {
+					t.Errorf("%d processors, job %d waits: %d are run and %d sent, want %d", processors, place,
+						run.Load(), sent.Load(), want)
+				}
+				close(release)
+				synctest.Wait()
+				if run.Load() != 8 || sent.Load() != 8 {
+					t.Errorf("at the end %d are run and %d sent, want 8", run.Load(), sent.Load())
+				}
+				p.Close()
+			})
+		}
+	}
+}
+
+// Short jobs that come together are run by one worker, and sent together.
+func TestShortJobsAreSentTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		p := New(100, 2, func(int) {}, func() { sent++ })
+		for i := range 32 {
+			p.Do(i)
+		}
+		synctest.Wait()
+		if sent != 1 {
+			t.Errorf("sent %d times, want once", sent)
+		}
+		p.Close()
+	})
+}
+
+// More jobs than the bound are refused, and then there is room again. Few workers stay.
+func TestBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		const most, keep = 10, 3
+		release := make(chan struct{})
+		p := New(most, keep, func(int) { <-release }, func() {})
+		for i := range 3 * most {
+			if got, want := p.Do(i), i < most; got != want {
+				t.Errorf("job %d: accepted %v, want %v", i, got, want)
+			}
+		}
+		synctest.Wait()
+		if got := runtime.NumGoroutine() - before; got != most {
+			t.Errorf("got %d workers, want %d", got, most)
+		}
+		if p.Do(0) {
+			t.Error("accepted one more while all run")
+		}
+		close(release)
+		synctest.Wait()
+		if got := runtime.NumGoroutine() - before; got != keep {
+			t.Errorf("got %d workers without work, want %d", got, keep)
+		}
+		if !p.Do(0) {
+			t.Error("refused a job when none runs")
+		}
+		synctest.Wait()
+		p.Close()
+		synctest.Wait()
+		if got := runtime.NumGoroutine() - before; got != 0 {
+			t.Errorf("got %d workers after Close, want none", got)
+		}
+		if p.Do(0) {
+			t.Error("accepted a job after Close")
+		}
+	})
+}
+
+// Many callers at once: each job that is accepted is run once, and sent.
+func TestManyCallers(t *testing.T) {
+	const callers, each = 8, 2000
+	var accepted, ran, ready, sent atomic.Int64
+	p := New(64, 2, func(int) {
+		if ran.Add(1)%97 == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		ready.Add(1)
+	}, func() { sent.Add(ready.Swap(0)) })
+	defer p.Close()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for i := range each {
+				if p.Do(i) {
+					accepted.Add(1)
+				} else {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for end := time.Now().Add(time.Minute); sent.Load() < accepted.Load(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d accepted, %d run, %d sent within a minute", accepted.Load(), ran.Load(), sent.Load())
+		}
+	}
+	if ran.Load() != accepted.Load() || accepted.Load() == 0 {
+		t.Errorf("%d accepted, %d run", accepted.Load(), ran.Load())
+	}
+}
