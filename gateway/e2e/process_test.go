@@ -21,13 +21,14 @@ import (
 )
 
 // servesApart is the environment variable that tells a process of this test binary to serve a
-// store: it holds the folder and the address.
+// store: it holds the folder, the address and the runtime folder.
 const servesApart = "LATCHKEY_TEST_SERVES"
 
 // TestServesApart is no test: it is the gateway that other tests run as a process, so that they can
 // kill it.
 func TestServesApart(t *testing.T) {
 	dir, addr, ok := strings.Cut(os.Getenv(servesApart), "|")
+	addr, runtimeDir, _ := strings.Cut(addr, "|")
 	if !ok {
 		return
 	}
@@ -36,7 +37,12 @@ func TestServesApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }()
-	gw, err := gateway.New(gateway.Config{Store: st, Listen: addr, Clock: clock.RTC,
+	runtime, err := openRuntime(runtimeDir, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = runtime.Close() }()
+	gw, err := gateway.New(gateway.Config{Store: st, Listen: addr, Clock: clock.RTC, Runtime: runtime,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +80,7 @@ func (s *site) runProcess() *process {
 	s.t.Helper()
 	p := &process{t: s.t, ended: make(chan error, 1), cmd: exec.Command(os.Args[0],
 		"-test.run=^TestServesApart$")}
-	p.cmd.Env = append(os.Environ(), servesApart+"="+s.dir+"|"+s.addr)
+	p.cmd.Env = append(os.Environ(), servesApart+"="+s.dir+"|"+s.addr+"|"+s.runtime)
 	p.cmd.Stderr = &p.log
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)

@@ -35,6 +35,7 @@ type site struct {
 	verifyEvery   time.Duration // how often the gateway verifies its store; 0: the default
 	requestRate   int           // of each session; 0: the default
 	logTo         io.Writer     // receives the gateway's log, if set
+	runtime       string        // the runtime folder; empty: none
 	mayFail       bool          // the test expects the gateway and the store to fail
 	mu            sync.Mutex
 	nodes         map[keys.ID]func() // guarded by mu; each ends the node that holds the key
@@ -84,8 +85,13 @@ func (s *site) start() {
 	if s.logTo != nil {
 		log = slog.New(slog.NewTextHandler(s.logTo, nil))
 	}
+	runtime, err := openRuntime(s.runtime, s.dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socketPath(),
-		Clock: clock.RTC, Log: log, VerifyEvery: s.verifyEvery, RequestRate: s.requestRate,
+		Runtime: runtime,
+		Clock:   clock.RTC, Log: log, VerifyEvery: s.verifyEvery, RequestRate: s.requestRate,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -107,6 +113,7 @@ func (s *site) start() {
 		case <-time.After(20 * time.Second):
 			s.t.Error("the gateway did not stop")
 		}
+		_ = runtime.Close()
 	})
 	s.stop = func() { cancel(); s.wait() }
 }
