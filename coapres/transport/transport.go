@@ -12,6 +12,9 @@
 // all answers that are there in one system call. All else happens in the one goroutine that reads
 // the socket, so a session that is idle has no goroutine, no timer and no buffer.
 //
+// A session can outlive the process: Serve saves it at its end if Config.Save says so, and the next
+// listener gets it by Config.Resume. Whoever stores it meanwhile sees to it that it is used once.
+//
 // This differs from pion's own listener, go-coap's dtls.Server and libcoap: a forged plaintext
 // datagram ends no session, a node that starts again on the same port is served at once, and a
 // ClientHello costs no memory before its address is proven.
