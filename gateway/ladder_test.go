@@ -29,6 +29,7 @@ var ladder = map[string]float64{
 	"coapres/transport/takeover":            1.6,
 	"coapres/transport/saved":               1.6,
 	"coapres/transport/socket":              1,
+	"coapres/transport/pipe":                1.3,
 	"coapres/transport/workers":             1.3,
 	"coapres/transport":                     2,
 	"coapres":                               2,

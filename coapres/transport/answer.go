@@ -46,13 +46,13 @@ func (c *Conn) handle(m []byte, at time.Time) {
 	if c.work.begin() {
 		p := packets.Get().(*packet)
 		p.n = copy(p.b[:], m)
-		if c.pool.Do(request{c, p, at}) {
+		if c.shared.pool.Do(request{c, p, at}) {
 			return
 		}
 		packets.Put(p)
 		c.work.leave()
-		if c.dropped != nil {
-			c.dropped.Add(1)
+		if c.shared.dropped != nil {
+			c.shared.dropped()
 		}
 	}
 	c.refuse(m)

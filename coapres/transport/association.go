@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
+	"latchkey/coapres/transport/pipe"
 	"latchkey/coapres/transport/record"
 	"latchkey/coapres/transport/record/protect"
 )
@@ -55,11 +56,11 @@ type association struct {
 	early    int            // encrypted records before the handshake was complete
 	exchange bool           // a ClientKeyExchange came
 	cancel   context.CancelFunc
+	finish   *time.Timer // calls cancel when the handshake takes too long; nil before its end begins
 	evicted  bool
 
 	known  bool     // counted in the reserved share
 	digest [32]byte // of the hello that began the association
-	random [32]byte // the client's
 
 	pion     atomic.Pointer[negotiation] // nil after the handshake
 	usesCID  atomic.Bool                 // the node sends our CID, as the handshake agreed
@@ -83,8 +84,9 @@ type association struct {
 
 // negotiation is what an association needs only until its handshake is complete.
 type negotiation struct {
-	dc   *dtls.Conn
-	pipe *pipe
+	dc     *dtls.Conn
+	pipe   *pipe.Pipe
+	random [32]byte // the client's
 	// The stateless cookie. Used by pion's handshake goroutine until pion's HelloVerifyRequest is
 	// dropped.
 	cookie, second []byte
@@ -101,7 +103,7 @@ func (a *association) writeHandshake(b []byte) {
 		b[record.HeaderSize] == record.HelloVerifyRequest:
 		// Dropped: the node has already answered ours. pion is given that cookie.
 		setCookie(hs.dc, hs.cookie)
-		hs.pipe.give(hs.second, queueHalf)
+		hs.pipe.Give(hs.second, queueHalf)
 		hs.second = nil
 		return
 	case b[0] == record.Alert && len(b) == record.HeaderSize+2 && b[record.HeaderSize] == 2:

@@ -36,23 +36,20 @@ type Conn struct {
 	ctx      context.Context //nolint:containedctx // it ends with the association, not with a caller
 	cancel   context.CancelFunc
 	close    sync.Once
-	opened   chan struct{} // closed when messages are handled as they come, or never will be
-	closed   func(*Conn)   // set before opened is closed; may be nil
-	note     []byte        // see Resumed
-	saved    bool          // set before closed is called; see Saved
-	done     chan struct{}
+	closed   func(*Conn) // set before opened; may be nil
+	note     []byte      // see Resumed
+	saved    bool        // set before closed is called; see Saved
+	shared   *shared     // set before the first message is received
 	work     work
-	pool     *workers.Pool[request]               // set before the first message is received
-	dropped  *atomic.Uint64                       // requests for which no worker was free; may be nil
-	moved    func(*Conn)                          // may be nil
-	refused  func(c *Conn, code byte, why string) // may be nil
-	path     uint32                               // used by receive; the last one
-	ping     uint16                               // the same; the last one that pingNewAddress sent
-	moves    atomic.Int64                         // not yet reported to moved
-	heard    atomic.Int64                         // when the last message was read: ns since began
+	path     uint32       // used by receive; the last one
+	ping     uint16       // the same; the last one that pingNewAddress sent
+	moves    atomic.Int64 // not yet reported to moved
+	heard    atomic.Int64 // when the last message was read: ns since began
 
 	mu       sync.Mutex
 	exchange message.Exchange // guarded by mu
+	opened   latch            // guarded by mu; messages are handled as they come, or never will be
+	done     latch            // guarded by mu
 	over     bool             // guarded by mu; nothing is retransmitted any more
 	started  bool             // guarded by mu; opened will be closed
 	gone     func()           // guarded by mu; called after done is closed, if started; may be nil
@@ -61,6 +58,45 @@ type Conn struct {
 	calls    []*call          // guarded by mu; at most maxCalls
 	unacked  int              // guarded by mu; calls that wait for their ACK, at most nstart
 	turns    []chan struct{}  // guarded by mu; calls that wait for room, in their order
+}
+
+// shared is what all associations of one listener have in common.
+type shared struct {
+	pool    *workers.Pool[request]
+	dropped func()                               // a request was lost because no worker was free; may be nil
+	moved   func(*Conn)                          // may be nil
+	refused func(c *Conn, code byte, why string) // may be nil
+}
+
+// latch is a channel that is closed once. It has no channel until somebody waits, because most
+// sessions only idle. Its user locks.
+type latch struct {
+	closed bool
+	c      chan struct{}
+}
+
+// alwaysClosed is the channel of each latch that was closed before anybody waited.
+var alwaysClosed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (l *latch) channel() <-chan struct{} {
+	switch {
+	case l.c != nil:
+	case l.closed:
+		l.c = alwaysClosed
+	default:
+		l.c = make(chan struct{})
+	}
+	return l.c
+}
+
+func (l *latch) close() {
+	if l.closed = true; l.c != nil {
+		close(l.c)
+	}
 }
 
 // link carries the messages of one association. It gives each message that comes to
@@ -120,7 +156,7 @@ var connNumber atomic.Uint64
 func newConn(l link, number uint64, identity string) *Conn {
 	c := &Conn{link: l, identity: identity, number: number, began: time.Now(),
 		remote:   stableAddr(fmt.Sprintf("%s#%d", l.RemoteAddr(), number)),
-		exchange: message.NewExchange(), opened: make(chan struct{}), done: make(chan struct{})}
+		exchange: message.NewExchange()}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -157,15 +193,22 @@ func (c *Conn) Context() context.Context { return c.ctx }
 
 // Done returns a channel that is closed when the association has ended and its last handler has
 // returned.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+func (c *Conn) Done() <-chan struct{} { return c.await(&c.done) }
+
+// await returns the channel of a latch of c.
+func (c *Conn) await(l *latch) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return l.channel()
+}
 
 // start must be called once, before the first message is received and before Do. If ok, open must
 // follow, and gone is called when all is over; otherwise the association has already ended. h and
 // gone may be nil.
 func (c *Conn) start(h Handler, log *slog.Logger, gone func()) (ok bool) {
 	c.handler, c.log = h, log
-	if c.pool == nil { // a node's end
-		c.pool = workers.New(message.MaxInFlight, 0, request.answer, func() {})
+	if c.shared == nil { // a node's end
+		c.shared = &shared{pool: workers.New(message.MaxInFlight, 0, request.answer, func() {})}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -184,7 +227,9 @@ func (c *Conn) hasStarted() bool {
 // once after the association's end, while handlers may still run.
 func (c *Conn) open(closed func(*Conn)) {
 	c.closed = closed
-	close(c.opened)
+	c.mu.Lock()
+	c.opened.close()
+	c.mu.Unlock()
 }
 
 // receive handles one message that was read at that time.
@@ -200,8 +245,8 @@ func (c *Conn) receive(m []byte, at time.Time) {
 	if r.Proves {
 		c.link.Prove(r.Path) // before anybody acts on the answer
 	}
-	if r.Why != "" && c.refused != nil {
-		c.refused(c, r.Reply[1], r.Why)
+	if r.Why != "" && c.shared.refused != nil {
+		c.shared.refused(c, r.Reply[1], r.Why)
 	}
 	switch r.Kind {
 	case message.Request:
@@ -229,6 +274,13 @@ func (c *Conn) write(m []byte) error {
 	err := c.link.Queue(m)
 	c.link.Flush()
 	return err
+}
+
+// sweep frees what an idle association does not need any more.
+func (c *Conn) sweep(now time.Time) {
+	c.mu.Lock()
+	c.exchange.Sweep(now)
+	c.mu.Unlock()
 }
 
 // setTimer sets the timer to the next retransmission. The caller holds c.mu.
@@ -272,19 +324,19 @@ func (c *Conn) pingNewAddress() {
 	c.setTimer()
 	c.mu.Unlock()
 	c.queue(b)
-	if c.moved != nil && c.moves.Add(1) == 1 {
+	if c.shared.moved != nil && c.moves.Add(1) == 1 {
 		if c.work.begin() {
 			go c.reportMoves()
 		}
 	}
 }
 
-// reportMoves reports moves to c.moved, at most once a second.
+// reportMoves reports moves to moved, at most once a second.
 func (c *Conn) reportMoves() {
 	defer c.work.leave()
 	for {
 		n := c.moves.Load()
-		c.moved(c)
+		c.shared.moved(c)
 		if c.moves.CompareAndSwap(n, 0) {
 			return
 		}
@@ -300,7 +352,7 @@ func (c *Conn) reportMoves() {
 // then its context ends.
 func (c *Conn) End() error {
 	select {
-	case <-c.opened:
+	case <-c.await(&c.opened):
 	case <-c.ctx.Done():
 	}
 	return c.Close()
@@ -330,13 +382,15 @@ func (c *Conn) shut(end func() error) (err error) {
 // finish tells of the end, and then waits for the handlers.
 func (c *Conn) finish(started bool, gone func()) {
 	if started {
-		<-c.opened
+		<-c.await(&c.opened)
 		if c.closed != nil {
 			c.closed(c)
 		}
 	}
 	c.work.end()
-	close(c.done)
+	c.mu.Lock()
+	c.done.close()
+	c.mu.Unlock()
 	if started && gone != nil {
 		gone()
 	}

@@ -53,7 +53,8 @@ func (l *Listener) dispatchRecord(r []byte, from netip.AddrPort, at time.Time, w
 }
 
 // deliverEncrypted gives an encrypted record to an association, which opens it or keeps it.
-func (l *Listener) deliverEncrypted(a *association, r []byte, from netip.AddrPort, at time.Time, w *workspace) {
+func (l *Listener) deliverEncrypted(a *association, r []byte, from netip.AddrPort, at time.Time,
+	w *workspace) {
 	kept, room := a.keep(r, from, at, false)
 	if !kept {
 		a.receive(r, from, at, w)
@@ -61,7 +62,7 @@ func (l *Listener) deliverEncrypted(a *association, r []byte, from netip.AddrPor
 	}
 	// pion needs the Finished. What is visibly something else it would only drop.
 	if hs := a.pion.Load(); hs != nil && !a.finished.Load() && r[0] != record.ApplicationData {
-		room = hs.pipe.give(r, queueHalf) && room
+		room = hs.pipe.Give(r, queueHalf) && room
 	}
 	if !room {
 		l.counts.overflow.Add(1)
@@ -111,7 +112,7 @@ func (l *Listener) deliverToHalfOpen(r []byte, from netip.AddrPort, exchange boo
 
 // givePlaintext gives a plaintext record to an association in its handshake.
 func (l *Listener) givePlaintext(a *association, r []byte) {
-	if hs := a.pion.Load(); hs == nil || !hs.pipe.give(r, queueHalf) {
+	if hs := a.pion.Load(); hs == nil || !hs.pipe.Give(r, queueHalf) {
 		l.counts.overflow.Add(1)
 	}
 }
@@ -156,7 +157,7 @@ func (a *association) admits(r []byte) bool {
 		return false
 	}
 	if a.early == 0 { // this is the Finished: with the right key the handshake ends in a moment
-		time.AfterFunc(min(finishTime, a.l.cfg.Handshake), a.cancel)
+		a.finish = time.AfterFunc(min(finishTime, a.l.cfg.Handshake), a.cancel)
 	}
 	a.early++
 	return true

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
 
+	"latchkey/coapres/transport/pipe"
 	"latchkey/coapres/transport/record"
 	"latchkey/coapres/transport/record/protect"
 )
@@ -38,7 +39,7 @@ func openNodeSocket(gateway netip.AddrPort) (*nodeSocket, error) {
 // with the last one.
 func (s *nodeSocket) addGuard(to net.Addr) (*guard, error) {
 	g := &guard{s: s, hints: make(chan struct{}, 1)}
-	g.pipe = newPipe(to, g.writeHandshake)
+	g.pipe = pipe.New(to, g.writeHandshake)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -109,7 +110,7 @@ func (s *nodeSocket) read() {
 type guard struct {
 	fixed
 	s     *nodeSocket
-	pipe  *pipe
+	pipe  *pipe.Pipe
 	conn  *Conn         // set before the first message is received
 	done  atomic.Bool   // the handshake is complete, and nothing more of what pion writes is sent
 	mute  atomic.Bool   // nothing is sent any more
@@ -134,13 +135,13 @@ func (g *guard) receiveDatagram(b []byte, alone bool, w *workspace) {
 		switch {
 		case !g.admits(r, alone):
 		case r[3] == 0 && r[4] == 0:
-			g.pipe.give(r, queueHandshake)
+			g.pipe.Give(r, queueHandshake)
 		default:
 			// Forged records may come first, and must not keep out the gateway's Finished.
 			if kept, _ := g.keep(r, g.s.gateway, now, true); !kept {
 				g.receive(r, now, w)
 			} else if r[0] != record.ApplicationData {
-				g.pipe.give(r, queueHandshake)
+				g.pipe.Give(r, queueHandshake)
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/dtls/v3"
 
 	"latchkey/coapres/transport/limits"
+	"latchkey/coapres/transport/pipe"
 	"latchkey/coapres/transport/record"
 )
 
@@ -76,7 +77,7 @@ func (l *Listener) answerHello(r []byte, from netip.AddrPort) {
 		hs.cookie, hs.second = append([]byte(nil), h.Cookie...), append([]byte(nil), r...)
 		hs.shift = h.Sequence - 1
 	}
-	hs.pipe.give(first, queueHalf)
+	hs.pipe.Give(first, queueHalf)
 	l.wg.Go(func() { l.runHandshake(ctx, a) })
 	l.mu.Unlock()
 	l.counts.handshakes.Add(1)
@@ -164,13 +165,13 @@ func (l *Listener) warnBusy(from netip.AddrPort) {
 // newAssociation makes an association for a hello. The caller holds l.mu.
 func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 	digest [32]byte) (*association, context.Context, error) {
-	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, random: h.Random(),
+	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest,
 		current: from,
 		home:    from,
 		proven:  true} // its cookie came back; pion's own, if it asks for one, is shorter than a hello
 	_, _ = rand.Read(a.cid[:]) // never fails
-	p := newPipe(peerAddr{from}, a.writeHandshake)
-	dc, err := dtls.ServerWithOptions(p, p.peer,
+	p := pipe.New(peerAddr{from}, a.writeHandshake)
+	dc, err := dtls.ServerWithOptions(p, peerAddr{from},
 		dtls.WithPSK(func(identity []byte) ([]byte, error) {
 			id := string(identity)
 			a.identity.Store(&id)
@@ -185,7 +186,7 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 	if err != nil {
 		return nil, nil, err
 	}
-	a.pion.Store(&negotiation{dc: dc, pipe: p})
+	a.pion.Store(&negotiation{dc: dc, pipe: p, random: h.Random()})
 	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.Handshake)
 	a.cancel = cancel
 	return a, ctx, nil
@@ -194,13 +195,14 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 // sameHello tells whether h belongs to the same attempt of a client. A hello that brings pion's own
 // cookie has the same random.
 func (a *association) sameHello(h record.Hello) bool {
-	return a.random == h.Random()
+	hs := a.pion.Load()
+	return hs != nil && hs.random == h.Random()
 }
 
 // runHandshake runs one handshake to its end, takes the session over from pion, and passes it to
 // Serve.
 func (l *Listener) runHandshake(ctx context.Context, a *association) {
-	defer a.cancel()
+	defer a.endHandshake()
 	hs := a.pion.Load()
 	err := hs.dc.HandshakeContext(ctx)
 	id := ""
@@ -227,8 +229,7 @@ func (l *Listener) runHandshake(ctx context.Context, a *association) {
 	}
 	a.pion.Store(nil)
 	c := newConn(a, a.number, id)
-	c.moved, c.refused = l.cfg.Moved, l.cfg.Refused
-	c.pool, c.dropped = l.workers, &l.counts.overflow
+	c.shared = &l.shared
 	a.conn = c
 	old, cause := l.establish(a, id)
 	if cause != "" {
@@ -249,6 +250,18 @@ func (l *Listener) runHandshake(ctx context.Context, a *association) {
 		l.mu.Lock()
 		delete(l.leaving, old)
 		l.mu.Unlock()
+	}
+}
+
+// endHandshake stops the timers of a's handshake, and frees them.
+func (a *association) endHandshake() {
+	a.l.mu.Lock()
+	defer a.l.mu.Unlock()
+	a.cancel()
+	a.cancel = func() {}
+	if a.finish != nil {
+		a.finish.Stop()
+		a.finish = nil
 	}
 }
 

@@ -69,7 +69,7 @@ type Listener struct {
 	cfg      Config
 	log      *slog.Logger
 	socket   *socket.Socket
-	workers  *workers.Pool[request]
+	shared   shared
 	accepted chan *Conn
 	ctx      context.Context //nolint:containedctx // it ends with Close, not with a caller
 	stop     context.CancelFunc
@@ -157,16 +157,15 @@ func Listen(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s,
-		workers:  workers.New(cmp.Or(cfg.handled, maxHandled), keptWorkers, request.answer, s.Flush),
-		accepted: make(chan *Conn), resumed: make(chan struct{}), ended: make(chan struct{}),
-		cookies:   record.NewCookies(time.Now()),
-		stateless: cookieErr == nil && !cfg.stateful,
-		busy:      rate.Sometimes{Interval: 10 * time.Second},
-		budget:    limits.NewBudget(cfg.HandshakeRate), hints: limits.NewHints(time.Now()),
+	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accepted: make(chan *Conn),
+		resumed: make(chan struct{}), ended: make(chan struct{}), cookies: record.NewCookies(time.Now()),
+		stateless: cookieErr == nil && !cfg.stateful, busy: rate.Sometimes{Interval: 10 * time.Second},
+		budget: limits.NewBudget(cfg.HandshakeRate), hints: limits.NewHints(time.Now()),
 		peers: map[netip.AddrPort]*peer{},
 		cids:  map[[record.CIDSize]byte]*association{}, strangers: list.New(),
 		reserved: list.New(), holders: map[string]*association{}, leaving: map[*association]bool{}}
+	l.shared = shared{workers.New(cmp.Or(cfg.handled, maxHandled), keptWorkers, request.answer, s.Flush),
+		func() { l.counts.overflow.Add(1) }, cfg.Moved, cfg.Refused}
 	if !l.stateless {
 		l.log.Warn("this build has an unsuitable version of pion, so a flood of hellos can use up memory: "+
 			"use another build", "err", cookieErr)
@@ -271,7 +270,7 @@ func (l *Listener) Close() error {
 			_ = a.conn.Close()
 		}
 		l.wg.Wait()
-		l.workers.Close()
+		l.shared.pool.Close()
 		if err = l.socket.Close(); errors.Is(err, net.ErrClosed) {
 			err = nil // the socket was closed before
 		}

@@ -34,7 +34,7 @@ func (l *Listener) Saved() []saved.Association {
 // end ends the association as [Conn.End] does, or saves it if Config.Save says so.
 func (a *association) end() error {
 	select {
-	case <-a.conn.opened:
+	case <-a.conn.await(&a.conn.opened):
 	case <-a.conn.ctx.Done():
 	}
 	return a.conn.shut(func() error {
@@ -124,8 +124,7 @@ func (l *Listener) restore(s saved.Association) (*Conn, error) {
 		return nil, err
 	}
 	c := newConn(a, a.number, s.Identity)
-	c.moved, c.refused, c.note = l.cfg.Moved, l.cfg.Refused, s.Note
-	c.pool, c.dropped = l.workers, &l.counts.overflow
+	c.shared, c.note = &l.shared, s.Note
 	c.exchange.Continue(s.MessageID, s.Tokens)
 	c.heard.Store(min(0, int64(s.Heard.Sub(c.began))))
 	a.conn = c

@@ -71,7 +71,8 @@ func (l *Listener) endSessions() {
 	wg.Wait()
 }
 
-// endIdle ends associations that have been silent for the idle time, until ctx ends.
+// endIdle ends associations that have been silent for the idle time, until ctx ends. It frees what the
+// others do not need any more.
 func (l *Listener) endIdle(ctx context.Context) {
 	tick := time.NewTicker(max(min(l.cfg.Idle/16, time.Minute), time.Millisecond))
 	defer tick.Stop()
@@ -81,6 +82,7 @@ func (l *Listener) endIdle(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			for _, a := range l.listLive() {
+				a.conn.sweep(now)
 				if now.Sub(a.conn.LastHeard()) >= l.cfg.Idle {
 					l.log.Info("session idle", "addr", a.conn.RemoteAddr())
 					_ = a.conn.Close()

@@ -117,6 +117,9 @@ func (x *Exchange) Keep(answer []byte) {
 	}
 }
 
+// Sweep frees the answers that no repetition can ask for any more.
+func (x *Exchange) Sweep(now time.Time) { x.in.Forget(now) }
+
 // Refuse forgets a request that was passed on and will not be answered. Its repetition is a new one.
 func (x *Exchange) Refuse(request []byte) { x.in.Refuse(request) }
 

@@ -1,4 +1,5 @@
-package transport
+// Package pipe carries the records of one handshake to and from pion, which takes it for a socket.
+package pipe
 
 import (
 	"encoding/binary"
@@ -11,9 +12,9 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// pipe is the net.PacketConn below pion during one handshake. It is given records one at a time,
+// Pipe is the net.PacketConn below pion during one handshake. It is given records one at a time,
 // and passes on what pion writes. Its Close ends nothing else: pion closes when we take over.
-type pipe struct {
+type Pipe struct {
 	peer net.Addr
 	out  func(b []byte)
 
@@ -25,14 +26,16 @@ type pipe struct {
 	wake     sync.Cond // of mu: ReadFrom has something to return
 }
 
-func newPipe(peer net.Addr, out func(b []byte)) *pipe {
-	p := &pipe{peer: peer, out: out}
+// New returns a Pipe. All records come from peer, as far as pion sees, and out is called with each
+// datagram that pion writes.
+func New(peer net.Addr, out func(b []byte)) *Pipe {
+	p := &Pipe{peer: peer, out: out}
 	p.wake.L = &p.mu
 	return p
 }
 
-// give queues a copy of one record for pion, or drops it if room records are waiting.
-func (p *pipe) give(r []byte, room int) bool {
+// Give queues a copy of one record for pion, or drops it if room records are waiting.
+func (p *Pipe) Give(r []byte, room int) bool {
 	p.mu.Lock()
 	if p.closed || len(p.queue) >= room {
 		p.mu.Unlock()
@@ -52,7 +55,7 @@ func (p *pipe) give(r []byte, room int) bool {
 }
 
 // ReadFrom gives pion the next record.
-func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
+func (p *Pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.queue) == 0 && !p.closed && !p.expired {
@@ -69,12 +72,12 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, p.peer, nil
 }
 
-func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
+func (p *Pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	p.out(b)
 	return len(b), nil
 }
 
-func (p *pipe) Close() error {
+func (p *Pipe) Close() error {
 	p.mu.Lock()
 	p.closed, p.queue = true, nil
 	p.mu.Unlock()
@@ -82,13 +85,19 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-func (p *pipe) LocalAddr() net.Addr              { return stableAddr("pipe") }
-func (p *pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
-func (*pipe) SetWriteDeadline(_ time.Time) error { return nil }
-func (p *pipe) SetReadDeadline(t time.Time) error {
+func (p *Pipe) LocalAddr() net.Addr              { return address{} }
+func (p *Pipe) SetDeadline(t time.Time) error    { return p.SetReadDeadline(t) }
+func (*Pipe) SetWriteDeadline(_ time.Time) error { return nil }
+func (p *Pipe) SetReadDeadline(t time.Time) error {
 	p.mu.Lock()
 	p.expired = !t.IsZero() && !t.After(time.Now())
 	p.mu.Unlock()
 	p.wake.Signal()
 	return nil
 }
+
+// address is the pipe's own, which pion only logs.
+type address struct{}
+
+func (address) Network() string { return "udp" }
+func (address) String() string  { return "pipe" }
