@@ -24,10 +24,12 @@ type batch struct {
 	page     record.Key               // the page for the next event, if it has room
 	event    record.Encoder           // of one event
 	room     [512]byte                // memory of the first page, enough for a few events
+	headRoom [192]byte                // memory of the head, which has some 170 bytes
 
 	writes map[record.Key][]byte // plaintexts; nil deletes
 	size   int                   // their cost against a transaction's limit
 	raw    int                   // their length
+	sealed engine.Writes         // the same as they are written
 
 	answers []answer // sent when the batch is durable
 }
@@ -57,9 +59,8 @@ func (b *batch) recycle() {
 	clear(b.answers)
 	clear(b.counters.ByDevice)
 	clear(b.counters.BySeq)
-	b.event.Reset()
 	*b = batch{w: b.w, counters: b.counters, times: b.times[:0], event: b.event, writes: b.writes,
-		answers: b.answers[:0]}
+		sealed: b.sealed, answers: b.answers[:0]}
 	b.w.spare = b
 }
 
@@ -102,6 +103,9 @@ func (b *batch) put(key record.Key, plain []byte) {
 	b.writes[key] = plain
 }
 
+// putHead adds the summary of the state after the batch. probe writes it without any change.
+func (b *batch) putHead() { b.put(record.HeadKey, b.head.AppendTo(b.headRoom[:0])) }
+
 // findPlain returns the present plaintext of a policy record, or nil if there is none.
 func (b *batch) findPlain(key record.Key) (plain []byte, err error) {
 	if p, ok := b.writes[key]; ok {
@@ -125,10 +129,7 @@ func (b *batch) appendEvent(ev *record.Event) error {
 	if err := record.CheckEvent(&ev.Event); err != nil {
 		return err
 	}
-	body, err := b.event.Encode(ev)
-	if err != nil {
-		return err
-	}
+	body := b.event.Encode(ev)
 	page, ok := b.writes[b.page]
 	if !ok || len(page)+len(body) > maxPage {
 		room := b.room[:0]

@@ -2,12 +2,12 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
@@ -51,14 +51,10 @@ func (s *Store) create() error {
 	if err != nil {
 		return fmt.Errorf("store: %v: %w", record.FormatKey, err)
 	}
-	h, err := new(record.Head).Encode()
-	if err != nil {
-		return fmt.Errorf("store: %v: %w", record.HeadKey, err)
-	}
-	err = s.db.Update(func(txn *badger.Txn) error {
-		return errors.Join(txn.Set([]byte(record.FormatKey), s.sealer.Seal(string(record.FormatKey), format)),
-			txn.Set([]byte(record.HeadKey), s.sealer.Seal(string(record.HeadKey), h)))
-	})
+	var w engine.Writes
+	w.Put(s.sealer, string(record.FormatKey), format)
+	w.Put(s.sealer, string(record.HeadKey), new(record.Head).AppendTo(nil))
+	err = s.db.Write(&w)
 	if err != nil {
 		return fmt.Errorf("store: create: %w", err)
 	}

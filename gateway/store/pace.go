@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
-
-	"latchkey/gateway/store/record"
 )
 
 // pace measures how long commits take.
@@ -59,11 +57,7 @@ func (s *Store) MeasurePace(ctx context.Context) time.Duration {
 // probe writes the head again, unchanged.
 func (w *writer) probe() error {
 	b := w.newBatch()
-	h, err := b.head.Encode()
-	if err != nil {
-		return err
-	}
-	b.put(record.HeadKey, h)
+	b.putHead()
 	w.finishBatch(b)
 	return w.s.Failed()
 }

@@ -8,13 +8,9 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"latchkey/gateway/access"
 	"latchkey/gateway/audit"
-	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/record"
-	"latchkey/gateway/store/seal"
 )
 
 // maxBatch is the largest number of requests in one synced transaction.
@@ -229,11 +225,7 @@ func (w *writer) commit(b *batch) error {
 	if len(b.writes) == 0 {
 		return nil
 	}
-	h, err := b.head.Encode()
-	if err != nil {
-		return err
-	}
-	b.put(record.HeadKey, h)
+	b.putHead()
 	w.s.pace.begin()
 	defer w.s.pace.end()
 	if w.s.opts.BeforeCommit != nil {
@@ -244,23 +236,15 @@ func (w *writer) commit(b *batch) error {
 			return err
 		}
 	}
-	large := false
-	for _, plain := range b.writes {
-		large = large || len(plain)+seal.Overhead >= engine.ValueThreshold
-	}
-	return w.s.db.Write(large, func(txn *badger.Txn) error {
-		for key, plain := range b.writes {
-			if plain == nil {
-				err = txn.Delete([]byte(key))
-			} else {
-				err = txn.Set([]byte(key), w.s.sealer.Seal(string(key), plain))
-			}
-			if err != nil {
-				return fmt.Errorf("%v: %w", key, err)
-			}
+	b.sealed.Reset()
+	for key, plain := range b.writes {
+		if plain == nil {
+			b.sealed.Delete(string(key))
+		} else {
+			b.sealed.Put(w.s.sealer, string(key), plain)
 		}
-		return nil
-	})
+	}
+	return w.s.db.Write(&b.sealed)
 }
 
 // mergeCounters copies counters that moved into the writer's own.

@@ -78,12 +78,24 @@ func OpenScratch(dir string) (*DB, error) {
 	return &DB{DB: db, cfg: Config{Log: slog.New(slog.DiscardHandler)}}, nil
 }
 
-// Write runs f in a transaction and commits it durably. large says that a value of at least
-// [ValueThreshold] bytes may be in it: only then is the value log synced too. It is not safe for
-// concurrent use.
-func (d *DB) Write(large bool, f func(*badger.Txn) error) error {
-	*d.syncsLog = large
-	return d.Update(f)
+// Write commits the writes durably, all or none. It is not safe for concurrent use.
+func (d *DB) Write(w *Writes) error {
+	*d.syncsLog = w.large
+	return d.Update(func(txn *badger.Txn) error {
+		for i := range w.entries {
+			e := &w.entries[i]
+			var err error
+			if e.Value == nil {
+				err = txn.Delete(e.Key)
+			} else {
+				err = txn.SetEntry(e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Close closes the database.

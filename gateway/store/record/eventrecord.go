@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -32,13 +31,14 @@ type Event struct {
 // (a CBOR sequence, RFC 8742). A page of version 1 has one event, without Attempt.
 const pageVersion = 2
 
-// eventRecord is the body of an event, without the version in front of it.
+// eventRecord is the body of an event, without the version in front of it. It is read by reflection
+// and written by [Event.appendTo].
 type eventRecord struct {
 	At             int64       `cbor:"1,keyasint"` // Unix, ns
 	Kind           string      `cbor:"2,keyasint"`
-	Device         namedRecord `cbor:"3,keyasint,omitzero"`
-	Target         namedRecord `cbor:"4,keyasint,omitzero"`
-	Person         namedRecord `cbor:"5,keyasint,omitzero"`
+	Device         namedRecord `cbor:"3,keyasint"`
+	Target         namedRecord `cbor:"4,keyasint"`
+	Person         namedRecord `cbor:"5,keyasint"`
 	Card           string      `cbor:"6,keyasint,omitempty"`
 	Actor          string      `cbor:"7,keyasint,omitempty"`
 	Source         string      `cbor:"8,keyasint,omitempty"`
@@ -63,11 +63,7 @@ type namedRecord struct {
 	Name string
 }
 
-func (n namedRecord) IsZero() bool { return n.ID == "" && n.Name == "" }
-
 func (n namedRecord) named() audit.Named { return audit.Named{ID: access.ID(n.ID), Name: n.Name} }
-
-func namedOf(n audit.Named) namedRecord { return namedRecord{ID: string(n.ID), Name: n.Name} }
 
 // CleanText makes text from outside storable: other text than UTF-8 could not be read back from
 // CBOR.
@@ -101,47 +97,50 @@ func BeginPage(room []byte, prev keys.Hash) []byte {
 }
 
 // Encoder encodes events. The zero value is ready for use.
-type Encoder struct {
-	text bytes.Buffer
-	rec  eventRecord
-}
-
-// Reset forgets the event and keeps the memory.
-func (e *Encoder) Reset() { e.rec = eventRecord{} }
+type Encoder struct{ text []byte }
 
 // Encode returns the bytes of ev in a page, and sets ev's hash. The result is valid until the next
 // call.
-func (e *Encoder) Encode(ev *Event) ([]byte, error) {
-	text, rec := &e.text, &e.rec
-	*rec = eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device),
-		Target: namedOf(ev.Target),
-		Person: namedOf(ev.Person), Card: ev.Card, Actor: ev.Actor, Source: string(ev.Source),
-		Action: uint8(ev.Action), Level: ev.Level,
-		Counter: ev.Counter, Granted: ev.Granted, Reason: string(ev.Reason), Rule: ev.Rule, Cause: ev.Cause,
-		Outcome: string(ev.Outcome),
-		Detail:  ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.Waited)}
-	if ev.Digest != (keys.Hash{}) {
-		rec.Digest = ev.Digest[:]
-	}
-	if ev.Attempt != [32]byte{} {
-		rec.Attempt = ev.Attempt[:]
-	}
-	start := hashPrefix(text, ev.Prev, pageVersion)
-	if err := encMode.MarshalToBuffer(rec, text); err != nil {
-		return nil, fmt.Errorf("store: event %d: %w", ev.Seq, err)
-	}
-	ev.Hash = sha256.Sum256(text.Bytes())
-	return text.Bytes()[start:], nil
+func (e *Encoder) Encode(ev *Event) []byte {
+	text := appendHashPrefix(e.text[:0], ev.Prev, pageVersion)
+	start := len(text)
+	text = ev.appendTo(text)
+	ev.Hash = sha256.Sum256(text)
+	e.text = text
+	return text[start:]
 }
 
-// hashPrefix writes to text what is hashed before the body of an event: a label, the hash of the
-// event before, and the version of the page. It returns its length.
-func hashPrefix(text *bytes.Buffer, prev keys.Hash, version byte) int {
-	text.Reset()
-	text.WriteString(eventLabel)
-	text.Write(prev[:])
-	text.WriteByte(version)
-	return text.Len()
+// appendTo appends ev as an [eventRecord].
+func (ev *Event) appendTo(b []byte) []byte {
+	m := beginMap(b)
+	m.int(1, ev.At.UnixNano())
+	m.text(2, string(ev.Kind))
+	m.named(3, ev.Device)
+	m.named(4, ev.Target)
+	m.named(5, ev.Person)
+	m.someText(6, ev.Card)
+	m.someText(7, ev.Actor)
+	m.someText(8, string(ev.Source))
+	m.someUint(9, uint64(ev.Action))
+	m.someUint(10, uint64(ev.Level))
+	m.someUint(11, ev.Counter)
+	m.someTrue(12, ev.Granted)
+	m.someText(13, string(ev.Reason))
+	m.someText(14, ev.Rule)
+	m.someUint(15, ev.Cause)
+	m.someText(16, string(ev.Outcome))
+	m.someText(17, ev.Detail)
+	m.someTrue(18, ev.ClockUntrusted)
+	m.someHash(19, ev.Digest)
+	m.someHash(20, ev.Attempt)
+	m.someInt(21, int64(ev.Waited))
+	return m.b
+}
+
+// appendHashPrefix appends what is hashed before the body of an event: a label, the hash of the
+// event before, and the version of the page.
+func appendHashPrefix(b []byte, prev keys.Hash, version byte) []byte {
+	return append(append(append(b, eventLabel...), prev[:]...), version)
 }
 
 // DecodePage reads the events of a page. The first has the number seq.
@@ -156,7 +155,7 @@ func DecodePage(seq uint64, plain []byte) ([]Event, error) {
 		return nil, fmt.Errorf("record version %d: %w", version, seal.ErrFormat)
 	}
 	var page []Event
-	var text bytes.Buffer
+	var text []byte
 	for {
 		var rec eventRecord
 		after, err := decMode.UnmarshalFirst(rest, &rec)
@@ -167,9 +166,8 @@ func DecodePage(seq uint64, plain []byte) ([]Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		hashPrefix(&text, prev, version)
-		text.Write(rest[:len(rest)-len(after)])
-		ev.Seq, ev.Prev, ev.Hash = seq, prev, sha256.Sum256(text.Bytes())
+		text = append(appendHashPrefix(text[:0], prev, version), rest[:len(rest)-len(after)]...)
+		ev.Seq, ev.Prev, ev.Hash = seq, prev, sha256.Sum256(text)
 		page = append(page, ev)
 		seq, prev, rest = seq+1, ev.Hash, after
 		switch {

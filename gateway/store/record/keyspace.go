@@ -80,8 +80,9 @@ func EventKey(seq uint64) Key { return seqKey(KindEvent, seq) }
 func ChangeKey(seq uint64) Key { return seqKey(KindChange, seq) }
 
 func seqKey(kind byte, seq uint64) Key {
-	b := binary.BigEndian.AppendUint64([]byte{kind}, seq)
-	return Key(b)
+	b := [9]byte{kind}
+	binary.BigEndian.PutUint64(b[1:], seq)
+	return Key(b[:])
 }
 
 func (k Key) Kind() byte {

@@ -44,10 +44,19 @@ type headRecord struct {
 	CountersAt   uint64 `cbor:"9,keyasint,omitempty"`
 }
 
-func (h *Head) Encode() ([]byte, error) {
-	p, c := h.Policy.Sum.Bytes(), h.Counters.Sum.Bytes()
-	return Encode(headVersion, headRecord{h.Seq, h.Hash[:], MakeStamp(h.Latest), p[:], h.Policy.Count,
-		h.PolicyAt, c[:], h.Counters.Count, h.CountersAt})
+// AppendTo appends the plaintext of the head: its version and a [headRecord].
+func (h *Head) AppendTo(b []byte) []byte {
+	m := beginMap(append(b, headVersion))
+	m.uint(1, h.Seq)
+	m.hash(2, h.Hash)
+	m.someTime(3, h.Latest)
+	m.hash(4, h.Policy.Sum.Bytes())
+	m.uint(5, h.Policy.Count)
+	m.uint(6, h.PolicyAt)
+	m.hash(7, h.Counters.Sum.Bytes())
+	m.uint(8, h.Counters.Count)
+	m.someUint(9, h.CountersAt)
+	return m.b
 }
 
 func DecodeHead(plain []byte) (Head, error) {

@@ -9,6 +9,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"errors"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -37,11 +38,16 @@ func New(key []byte) Sealer {
 
 // Seal returns the sealed form of a plaintext.
 func (s Sealer) Seal(name string, plain []byte) []byte {
-	const start = 1 + chacha20poly1305.NonceSizeX
-	out := make([]byte, start, start+len(plain)+chacha20poly1305.Overhead)
-	out[0] = sealVersion
-	_, _ = rand.Read(out[1:start]) // never fails: crypto/rand ends the program instead
-	return s.aead.Seal(out, out[1:start], plain, []byte(name))
+	return s.Append(make([]byte, 0, len(plain)+Overhead), []byte(name), plain)
+}
+
+// Append appends the sealed form of a plaintext to dst.
+func (s Sealer) Append(dst, name, plain []byte) []byte {
+	start := len(dst)
+	dst = append(slices.Grow(dst, len(plain)+Overhead), sealVersion)
+	nonce := dst[start+1 : start+1+chacha20poly1305.NonceSizeX]
+	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the program instead
+	return s.aead.Seal(dst[:start+1+len(nonce)], nonce, plain, name)
 }
 
 // Open returns the plaintext in newly allocated memory.

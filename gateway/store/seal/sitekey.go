@@ -8,7 +8,9 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
 )
 
 // Sentinels for [errors.Is].
@@ -46,8 +48,9 @@ func (k SiteKey) derive(label string) []byte {
 
 // Keys are the keys derived from a site key, one for each purpose.
 type Keys struct {
-	Seal, Digest, credential, Decoy, head, Browser, Sessions []byte
-	SiteID                                                   string // 10 letters; not a secret
+	Seal, Digest, Decoy, head, Browser, Sessions []byte
+	SiteID                                       string // 10 letters; not a secret
+	credential                                   *macs
 }
 
 // Format implements [fmt.Formatter] for every verb: the keys do not print.
@@ -55,17 +58,35 @@ func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
 // DeriveKeys returns the keys of this site.
 func (k SiteKey) DeriveKeys() Keys {
-	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"), credential: k.derive("credential 1"),
-		Decoy: k.derive("decoy 1"),
+	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"),
+		credential: newMACs(k.derive("credential 1")), Decoy: k.derive("decoy 1"),
 		head:  k.derive("site head 1"), Browser: k.derive("browser 1"), Sessions: k.derive("sessions 1"),
 		SiteID: crockford.EncodeToString(k.derive("site id 1"))[:10]}
 }
 
 // CredentialID returns the keyed hash that identifies a card in the store.
-func (k Keys) CredentialID(uid []byte) [32]byte {
-	m := hmac.New(sha256.New, k.credential)
-	m.Write(uid)
-	return [32]byte(m.Sum(nil))
+func (k Keys) CredentialID(uid []byte) [32]byte { return k.credential.sum(uid) }
+
+// macs computes HMAC-SHA256 under one key. It keeps its states, because a new one costs more than
+// the hash of a card.
+type macs struct{ free sync.Pool }
+
+type mac struct {
+	hash.Hash
+	sum [sha256.Size]byte
+}
+
+func newMACs(key []byte) *macs {
+	return &macs{sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key)} }}}
+}
+
+func (ms *macs) sum(b []byte) [32]byte {
+	m := ms.free.Get().(*mac)
+	defer ms.free.Put(m)
+	m.Reset()
+	m.Write(b)
+	m.Sum(m.sum[:0])
+	return m.sum
 }
 
 // NewSiteKey returns a random site key.
