@@ -60,7 +60,7 @@ func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 func (k SiteKey) DeriveKeys() Keys {
 	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"),
 		credential: newMACs(k.derive("credential 1")), Decoy: k.derive("decoy 1"),
-		head:  k.derive("site head 1"), Browser: k.derive("browser 1"), Sessions: k.derive("sessions 1"),
+		head: k.derive("site head 1"), Browser: k.derive("browser 1"), Sessions: k.derive("sessions 1"),
 		SiteID: crockford.EncodeToString(k.derive("site id 1"))[:10]}
 }
 
