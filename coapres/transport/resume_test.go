@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -40,7 +41,6 @@ type numbers struct {
 	mu  sync.Mutex
 	got map[uint64][]byte // guarded by mu
 	top uint64            // guarded by mu
-	cid int               // bytes of connection ID in the node's records
 	ccm bool              // records have an explicit nonce
 }
 
@@ -162,6 +162,11 @@ func TestSavedSessionsGoOn(t *testing.T) {
 		if note, ok := g.Resumed(); ok {
 			t.Errorf("a new session says that it goes on, with the note %q", note)
 		}
+		if g.Number() == s.newestNumber() {
+			if got, err := postEcho(g, "to the node", patienceOfTests); err != nil || got != "to the node" {
+				t.Errorf("a request to the node, before: got %q, %v", got, err)
+			}
+		}
 	}
 	state := saved.State{At: time.Now(), Associations: s.stop()}
 	if len(state.Associations) != len(clients)+1 {
@@ -203,6 +208,13 @@ func TestSavedSessionsGoOn(t *testing.T) {
 		got != "to the node" {
 		t.Errorf("a request to the node: got %q, %v", got, err)
 	}
+	before, after := state.Associations[len(clients)], resumed[len(clients)]
+	after.mu.Lock()
+	id, tokens := after.exchange.Numbers()
+	after.mu.Unlock()
+	if before.Tokens != 1 || tokens != 2 || id == before.MessageID {
+		t.Errorf("got message ID %d and %d tokens, after %d and %d", id, tokens, before.MessageID, before.Tokens)
+	}
 	if own.Context().Err() != nil {
 		t.Error("our own node has noticed the restart")
 	}
@@ -214,6 +226,44 @@ func TestSavedSessionsGoOn(t *testing.T) {
 		if a.Next <= 1 || i < len(clients) && clients[i].highest() < a.Next {
 			t.Errorf("association %d: the numbers do not go on above %d", i, a.Next)
 		}
+	}
+}
+
+// newestNumber returns the highest number of a live association.
+func (s *site) newestNumber() (n uint64) {
+	for _, a := range s.listLive() {
+		n = max(n, a.number)
+	}
+	return n
+}
+
+// A gateway that sends hints at its start sends none to a node whose session goes on.
+func TestNoHintToAResumedSession(t *testing.T) {
+	s := startSite(t, Config{Save: saveAll}, answerEcho)
+	c := s.dialPion(t, suites[0], true)
+	c.ask(t)
+	list := s.stop()
+	if len(list) != 1 {
+		t.Fatalf("got %d saved, want 1", len(list))
+	}
+	release := make(chan struct{})
+	next := startSite(t, Config{Addr: s.Addr().String(),
+		Resume: func(context.Context) []saved.Association { <-release; return list }}, answerEcho)
+	hinted := make(chan struct{})
+	go func() {
+		defer close(hinted)
+		next.Hint(t.Context(), []netip.AddrPort{list[0].Home})
+	}()
+	select {
+	case <-hinted:
+		t.Error("hints were sent before it was known which sessions go on")
+	case <-time.After(20 * time.Millisecond): // long enough to find most mutants
+	}
+	close(release)
+	receiveFrom(t, hinted)
+	c.ask(t)
+	if got := next.Stats().Hints; got > 0 {
+		t.Errorf("got %d hints, want none", got)
 	}
 }
 
