@@ -69,8 +69,8 @@ func newOutside(g *Gateway) *outside.Outside {
 	return outside.New(outside.Config{Store: g.store, Feed: g.feed, Apply: g.Apply, Doors: g.doors,
 		Sessions: g.sessions, ClockTrusted: g.clock.Trusted, Log: g.log, Version: g.cfg.Version,
 		URL: g.ConsoleURL(),
-		Operate: func(ctx context.Context, a access.Attempt) error {
-			_, err := g.operate(ctx, a)
+		Operate: func(_ context.Context, a access.Attempt) error {
+			_, err := g.operate(a)
 			return err
 		}})
 }

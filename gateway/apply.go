@@ -43,7 +43,7 @@ const byLockdown = "lockdown"
 // lock locks a door because of a lockdown. It is an attempt like any other, with an event of its
 // own.
 func (g *Gateway) lock(door access.Target) {
-	_, err := g.operate(context.Background(), access.Attempt{Source: access.ByOperator, Operator: byLockdown,
+	_, err := g.operate(access.Attempt{Source: access.ByOperator, Operator: byLockdown,
 		Target: door.ID, Action: wire.Lock, At: time.Now()})
 	if err != nil {
 		g.log.Error("door not locked", "target", door.Name, "err", err)
@@ -54,7 +54,7 @@ func (g *Gateway) lock(door access.Target) {
 func (g *Gateway) lockAll(p *access.Policy) {
 	for _, t := range p.Targets {
 		if _, ok := p.Actuator(t.ID); ok && t.Kind == access.Door {
-			g.background(func() { g.lock(t) })
+			g.bg.Go(func() { g.lock(t) })
 		}
 	}
 }

@@ -29,21 +29,29 @@ type attempt struct {
 	asked    access.Attempt
 	timeline Timeline
 
+	answered chan struct{} // closed when told is set; nil if the caller waits for run
+	told     answer        // for a device
+
 	turn     limit.Turn[access.ID]
 	last     uint64        // the device's counter at the decision
 	actuator access.Device // the device that was commanded
 	detail   string        // why the command was not acknowledged, for people
 }
 
+// answer is what a device is told.
+type answer struct {
+	wire.Verdict
+	err error // not nil: nothing was decided
+}
+
 // run takes the attempt through its stages. It calls answer once: with nil when the decision is
 // durable and the target has moved, or could not be moved; with an error when nothing was decided,
 // and then nothing moves. A device gets its verdict before the outcome is on disk, because the
-// verdict does not depend on that record.
-func (a *attempt) run(ctx context.Context, answer func(error)) {
-	// The attempt goes on if the session ends meanwhile: it is decided, and its outcome is
-	// recorded.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diskWithin)
-	defer cancel()
+// verdict does not depend on that record. The attempt goes on if the session ends meanwhile: it is
+// decided, and its outcome is recorded.
+func (a *attempt) run(answer func(error)) {
+	ctx := a.g.deadlines.Begin(time.Now().Add(diskWithin))
+	defer ctx.Release()
 	a.timeline.Received, a.timeline.Fresh = a.asked.At, time.Now()
 
 	if err := a.takeTurn(ctx); err != nil {
@@ -57,7 +65,7 @@ func (a *attempt) run(ctx context.Context, answer func(error)) {
 	}
 	moves := a.timeline.Decision.Granted && !a.timeline.Repeated
 	if moves {
-		a.command(ctx)
+		a.command()
 	}
 	a.observe(ctx)
 	answer(nil)
@@ -102,7 +110,7 @@ func (a *attempt) describe(p *access.Policy, adm store.Admission) {
 
 // command lets the actuator move the target. It sends nothing later than coapres.CommandWindow
 // after the message that caused the attempt was read, however long the disk took.
-func (a *attempt) command(ctx context.Context) {
+func (a *attempt) command() {
 	policy := a.g.store.Snapshot()
 	actuator, ok := policy.Actuator(a.asked.Target)
 	a.timeline.Outcome = audit.OutcomeOffline
@@ -110,8 +118,10 @@ func (a *attempt) command(ctx context.Context) {
 		return
 	}
 	a.actuator = actuator
-	sent := time.Now()
-	r, err := a.g.sessions.Command(ctx, actuator.ID, a.commandFor(policy))
+	sent, cmd := time.Now(), a.commandFor(policy)
+	ctx := a.g.deadlines.Begin(cmd.Deadline())
+	defer ctx.Release()
+	r, err := a.g.sessions.Command(ctx, actuator.ID, cmd)
 	a.timeline.Outcome = session.OutcomeOf(err)
 	if err != nil {
 		a.detail = session.ExplainFailure(err)

@@ -14,14 +14,14 @@ import (
 // calls implements [coapres.Calls].
 type calls struct{ g *Gateway }
 
-func (c calls) Scan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
-	return c.g.onScan(ctx, p, s, at)
+func (c calls) Scan(_ context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
+	return c.g.onScan(p, s, at)
 }
 
 func (c calls) Act(
-	ctx context.Context, p *coapres.Peer, target string, a wire.Act, at time.Time,
+	_ context.Context, p *coapres.Peer, target string, a wire.Act, at time.Time,
 ) (wire.Verdict, error) {
-	return c.g.onAct(ctx, p, target, a, at)
+	return c.g.onAct(p, target, a, at)
 }
 
 var errStateUnknown = errors.New("gateway: the target's state is unknown")
@@ -47,7 +47,7 @@ func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
 func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 	if c.g.sessions.Registered(p, lifetime, time.Now()) {
 		c.g.log.Info("device registered", "device", p.Name, "addr", p.Addr)
-		c.g.background(func() { c.g.nodes.NoteChange(p, "registered") })
+		c.g.bg.Go(func() { c.g.nodes.NoteChange(p, "registered") })
 	}
 	if p.Kind.Actuator() {
 		c.g.doors.Refresh(p.Device)
@@ -56,7 +56,7 @@ func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 
 func (c calls) Left(p *coapres.Peer) {
 	c.g.sessions.Left(p)
-	c.g.background(func() { c.g.nodes.NoteChange(p, "offline: it took its registration back") })
+	c.g.bg.Go(func() { c.g.nodes.NoteChange(p, "offline: it took its registration back") })
 }
 
 func (c calls) Targets(p *coapres.Peer) []string {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"sync"
 	"syscall"
 	"time"
 
@@ -72,9 +71,8 @@ type Gateway struct {
 	admin    *adminsocket.Server // nil: none
 	console  *consoleServer      // nil: none
 
-	bg   sync.WaitGroup // goroutines started by a message or a change; each ends by itself within seconds
-	bgMu sync.Mutex
-	shut bool // guarded by bgMu; no new goroutines
+	deadlines limit.Deadlines // of attempts
+	bg        limit.Workers   // runs what a message or a change starts; each ends by itself within seconds
 }
 
 // New binds the sockets. Nothing is answered before Run.
@@ -93,13 +91,13 @@ func New(cfg Config) (*Gateway, error) {
 		unknown: limit.Slowdown[access.ID]{Count: unknownCards, Window: unknownWindow, Pause: unknownPause}}
 	g.sessions = session.NewTable(g.feed.DeviceChanged)
 	g.nodes = nodes.New(nodes.Config{Store: g.store, Feed: g.feed, Sessions: g.sessions, Log: g.log,
-		MaxSessions: cfg.MaxSessions, RequestRate: cfg.RequestRate, Go: g.background, Apply: g.Apply,
+		MaxSessions: cfg.MaxSessions, RequestRate: cfg.RequestRate, Go: g.bg.Go, Apply: g.Apply,
 		Refresh: func(device access.ID) { g.doors.Refresh(device) }})
 	g.restart = restart.New(restart.Config{Folder: cfg.Runtime, Store: g.store, Accept: g.nodes.MayResume,
 		Log: g.log})
 	var err error
 	g.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: g.store, Feed: g.feed,
-		Sessions: g.sessions, Log: g.log, Go: g.background, Answered: g.nodes.NoteAddress, StateRead: g.keepShut})
+		Sessions: g.sessions, Log: g.log, Go: g.bg.Go, Answered: g.nodes.NoteAddress, StateRead: g.keepShut})
 	if err != nil {
 		return nil, err
 	}
@@ -204,9 +202,7 @@ func (g *Gateway) answer(c *transport.Conn, req, resp *pool.Message, at time.Tim
 
 // Close closes the sockets. A gateway that runs ends. Twice is harmless.
 func (g *Gateway) Close() (err error) {
-	g.bgMu.Lock()
-	g.shut = true
-	g.bgMu.Unlock()
+	g.bg.End()
 	g.doors.Close()
 	if g.listener != nil {
 		err = g.listener.Close()
@@ -219,15 +215,4 @@ func (g *Gateway) Close() (err error) {
 	}
 	g.bg.Wait()
 	return err
-}
-
-// background runs f in a goroutine, for which Close waits, and returns true. If the gateway is
-// already being closed it returns false.
-func (g *Gateway) background(f func()) bool {
-	g.bgMu.Lock()
-	defer g.bgMu.Unlock()
-	if !g.shut {
-		g.bg.Go(f)
-	}
-	return !g.shut
 }

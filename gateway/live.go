@@ -16,9 +16,9 @@ import (
 type live struct{ g *Gateway }
 
 func (l live) Operate(
-	ctx context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time,
+	_ context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time,
 ) (api.Operated, error) {
-	tl, err := l.g.operate(ctx, access.Attempt{Source: access.ByOperator, Operator: actor, Target: target,
+	tl, err := l.g.operate(access.Attempt{Source: access.ByOperator, Operator: actor, Target: target,
 		Action: action, Level: level, At: at})
 	if err != nil {
 		return api.Operated{}, err

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -22,7 +21,7 @@ var errSlow = fmt.Errorf("gateway: %w within %v", coapres.ErrUndecided, answerWi
 
 // onScan handles a scan, from the reader to the door. It says who wants what; [attempt.run] does
 // the rest. A denial is a verdict. An error means that nothing was decided.
-func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
+func (g *Gateway) onScan(p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
 	if wait := g.unknown.Wait(p.Device, at); wait > 0 {
 		return wire.Verdict{}, &coapres.BusyError{RetryAfter: wait}
 	}
@@ -35,53 +34,49 @@ func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at t
 	if a.Action = wire.Unlock; policy.Targets[a.Target].Kind == access.Lamp {
 		a.Action = wire.Toggle
 	}
-	return g.answerDevice(ctx, p, a)
+	return g.answerDevice(p, a)
 }
 
 // onAct does for a switch what onScan does for a card. The device itself is the subject.
-func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act wire.Act, at time.Time) (wire.Verdict, error) {
+func (g *Gateway) onAct(p *coapres.Peer, target string, act wire.Act, at time.Time) (wire.Verdict, error) {
 	t, ok := g.store.Snapshot().TargetByName(target)
 	if !ok || !g.mayName(p, t.ID) {
 		return wire.Verdict{}, coapres.ErrNotFound
 	}
-	return g.answerDevice(ctx, p, access.Attempt{Source: access.ByDevice, Device: p.Device, Key: p.Key, Target: t.ID,
+	return g.answerDevice(p, access.Attempt{Source: access.ByDevice, Device: p.Device, Key: p.Key, Target: t.ID,
 		Action: act.Action, Level: act.Level, Counter: act.N, At: at})
 }
 
 // answerDevice runs the attempt of a device and returns the verdict, or errSlow if that takes too
 // long for the device. Then the attempt goes on and is recorded, but a late command is not sent.
-func (g *Gateway) answerDevice(ctx context.Context, p *coapres.Peer, of access.Attempt) (wire.Verdict, error) {
-	type answer struct {
-		wire.Verdict
-		err error
-	}
-	answered := make(chan answer, 1)
+func (g *Gateway) answerDevice(p *coapres.Peer, of access.Attempt) (wire.Verdict, error) {
+	a := &attempt{g: g, asked: of, answered: make(chan struct{})}
 	run := func() {
-		a := attempt{g: g, asked: of}
-		a.run(ctx, func(err error) {
+		a.run(func(err error) {
 			if a.timeline.Decision.Reason == access.ReasonUnknownCard && !a.timeline.Repeated {
 				g.unknownCard(p, of, of.At)
 			}
-			answered <- answer{a.verdict(), err}
+			a.told = answer{a.verdict(), err}
+			close(a.answered)
 		})
 	}
-	if !g.background(run) {
+	if !g.bg.Go(run) {
 		run()
 	}
-	late := time.NewTimer(time.Until(of.At.Add(answerWithin)))
-	defer late.Stop()
+	late := g.deadlines.Begin(of.At.Add(answerWithin))
+	defer late.Release()
 	select {
-	case v := <-answered:
-		return v.Verdict, v.err
-	case <-late.C:
+	case <-a.answered:
+		return a.told.Verdict, a.told.err
+	case <-late.Done():
 		return wire.Verdict{}, errSlow
 	}
 }
 
 // operate runs the attempt of an operator. Its outcome is on disk when operate returns.
-func (g *Gateway) operate(ctx context.Context, of access.Attempt) (tl Timeline, err error) {
+func (g *Gateway) operate(of access.Attempt) (tl Timeline, err error) {
 	a := attempt{g: g, asked: of}
-	a.run(ctx, func(e error) { err = e })
+	a.run(func(e error) { err = e })
 	return a.timeline, err
 }
 

@@ -29,7 +29,11 @@ func (g Gate) Leave() { <-g }
 type Turns[K comparable] struct {
 	mu     sync.Mutex
 	places map[K]*place[K] // guarded by mu; only places that are in use
+	free   []*place[K]     // guarded by mu; at most keepPlaces that are not, for the next keys
 }
+
+// keepPlaces is how many unused places are kept.
+const keepPlaces = 64
 
 // place is held by one caller at a time.
 type place[K comparable] struct {
@@ -84,7 +88,12 @@ func (t *Turns[K]) join(key K) *place[K] {
 	}
 	p := t.places[key]
 	if p == nil {
-		p = &place[K]{key: key, gate: NewGate(1)}
+		if n := len(t.free); n > 0 {
+			p, t.free = t.free[n-1], t.free[:n-1]
+			p.key = key
+		} else {
+			p = &place[K]{key: key, gate: NewGate(1)}
+		}
 		t.places[key] = p
 	}
 	p.users++
@@ -94,7 +103,11 @@ func (t *Turns[K]) join(key K) *place[K] {
 func (t *Turns[K]) leave(p *place[K]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p.users--; p.users == 0 {
-		delete(t.places, p.key)
+	if p.users--; p.users > 0 {
+		return
+	}
+	delete(t.places, p.key)
+	if len(t.free) < keepPlaces {
+		t.free = append(t.free, p)
 	}
 }

@@ -204,8 +204,11 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 // sure that their ids grow: a node refuses others.
 func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres.Command) (wire.Receipt,
 	error) {
-	ctx, cancel := context.WithDeadline(ctx, cmd.Deadline())
-	defer cancel()
+	if d, ok := ctx.Deadline(); !ok || d.After(cmd.Deadline()) { // else no second timer
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, cmd.Deadline())
+		defer cancel()
+	}
 	s, err := t.take(ctx, deviceID)
 	if err != nil {
 		return wire.Receipt{}, err

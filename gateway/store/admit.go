@@ -36,21 +36,39 @@ func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) 
 	if err := checkAttempt(&a); err != nil {
 		return Admission{}, err
 	}
-	var adm Admission
-	var digest [32]byte
+	r := s.newAdmission()
+	r.attempt, r.digest = a, [32]byte{}
 	if record.MovesCounter(a.Source, a.Device) {
-		digest = record.DigestAttempt(&a)
+		r.digest = record.DigestAttempt(&a)
 	}
-	r := &request{}
+	if err := s.submit(ctx, &r.request); err != nil {
+		return Admission{}, err // r may still be queued
+	}
+	adm := r.result
+	adm.Durable = r.durable
+	r.attempt, r.result = access.Attempt{}, Admission{}
+	s.admissions.Put(r)
+	return adm, nil
+}
+
+// admission is a request of [Store.Admit]. Those that were answered are used again.
+type admission struct {
+	request
+	attempt access.Attempt
+	digest  [32]byte
+	result  Admission
+}
+
+func (s *Store) newAdmission() *admission {
+	if r, ok := s.admissions.Get().(*admission); ok {
+		return r
+	}
+	r := &admission{}
 	r.run = func(b *batch) (err error) {
-		adm, err = b.admit(&a, digest)
+		r.result, err = b.admit(&r.attempt, r.digest)
 		return err
 	}
-	if err := s.submit(ctx, r); err != nil {
-		return Admission{}, err
-	}
-	adm.Durable = r.durable
-	return adm, nil
+	return r
 }
 
 // checkAttempt refuses an attempt that would make an invalid record: a device without a valid id,
@@ -89,9 +107,10 @@ func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 	if !b.mayKeep(a.Action, adm.Decision.Granted) {
 		return Admission{}, b.w.space.err()
 	}
-	ev := record.Event{Event: b.decisionEvent(a, adm.Decision, adm.Decided), Attempt: digest}
+	ev := &b.decision
+	*ev = record.Event{Event: b.decisionEvent(a, adm.Decision, adm.Decided), Attempt: digest}
 	ev.Waited = adm.Decided.Round(0).Sub(ev.At.Round(0))
-	if err := b.appendEvent(&ev); err != nil {
+	if err := b.appendEvent(ev); err != nil {
 		return Admission{}, err
 	}
 	if adm.Seq = ev.Seq; record.MovesCounter(a.Source, a.Device) {

@@ -10,7 +10,7 @@ import (
 // One admission at a time, in memory: the decision, its sealed event, and the batch that Badger
 // writes. If you change the figure on purpose, put the new one here.
 func TestGateAllocationsOfAnAdmission(t *testing.T) {
-	const want = 39
+	const want = 33
 	s := buildHouse(t, Options{})
 	a := scan(s, 0)
 	got := testing.AllocsPerRun(500, func() {

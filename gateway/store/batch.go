@@ -23,6 +23,7 @@ type batch struct {
 	times    []eventTime              // of the events in this batch
 	page     record.Key               // the page for the next event, if it has room
 	event    record.Encoder           // of one event
+	decision record.Event             // the event of one decision
 	room     [512]byte                // memory of the first page, enough for a few events
 	headRoom [192]byte                // memory of the head, which has some 170 bytes
 

@@ -27,12 +27,30 @@ func (s *Store) Record(ctx context.Context, ev audit.Event) (audit.Event, error)
 // the event is refused, or when its place is fixed, so that later requests to the store see it and
 // become durable after it.
 func (s *Store) RecordQueued(ctx context.Context, ev audit.Event, queued func()) (audit.Event, error) {
-	st := record.Event{Event: ev}
-	r := &request{run: func(b *batch) error { return b.recordEvent(&st) }, queued: queued}
-	if err := s.submit(ctx, r); err != nil {
-		return audit.Event{}, err
+	r := s.newRecording()
+	r.event, r.queued = record.Event{Event: ev}, queued
+	if err := s.submit(ctx, &r.request); err != nil {
+		return audit.Event{}, err // r may still be queued
 	}
-	return st.Event, nil
+	ev = r.event.Event
+	r.event, r.queued = record.Event{}, nil
+	s.recordings.Put(r)
+	return ev, nil
+}
+
+// recording is a request of [Store.Record]. Those that were answered are used again.
+type recording struct {
+	request
+	event record.Event
+}
+
+func (s *Store) newRecording() *recording {
+	if r, ok := s.recordings.Get().(*recording); ok {
+		return r
+	}
+	r := &recording{}
+	r.run = func(b *batch) error { return b.recordEvent(&r.event) }
+	return r
 }
 
 func (b *batch) recordEvent(ev *record.Event) error {

@@ -136,6 +136,8 @@ type Store struct {
 	quit   chan struct{} // closed by Close: no more requests are accepted
 	gone   chan struct{} // closed when the writer has ended
 
+	admissions, recordings sync.Pool // requests that were answered
+
 	witnessed chan struct{} // closed when site.head is not written any more; nil in memory
 
 	now    atomic.Pointer[published]

@@ -40,7 +40,9 @@ var errNoRoom = errors.New("no room in this batch")
 // submit queues a request for the writer and waits for the answer. If ctx ends meanwhile, the
 // caller gets ctx.Err() and the write may still happen.
 func (s *Store) submit(ctx context.Context, r *request) error {
-	r.done = make(chan error, 1)
+	if r.done == nil {
+		r.done = make(chan error, 1)
+	}
 	err := s.enqueue(ctx, r)
 	if r.queued != nil {
 		r.queued()
