@@ -15,7 +15,7 @@ type Deadline struct {
 	at    time.Time
 	ended atomic.Bool
 	done  chan struct{}
-	timer *time.Timer
+	timer *time.Timer // nil: it had ended when it began
 }
 
 var _ context.Context = (*Deadline)(nil)
@@ -26,24 +26,33 @@ type Deadlines struct {
 	free sync.Pool // of those that have not ended, so that their channels are still open
 }
 
-// Begin returns a context that ends at that time. The caller releases it.
+// Begin returns a context that ends at that time; one in the past has ended when Begin returns. The
+// caller releases it.
 func (ds *Deadlines) Begin(at time.Time) *Deadline {
+	wait := time.Until(at)
+	if wait <= 0 {
+		d := &Deadline{at: at, done: make(chan struct{})}
+		d.end()
+		return d
+	}
 	if d, ok := ds.free.Get().(*Deadline); ok {
 		d.at = at
-		d.timer.Reset(time.Until(at))
+		d.timer.Reset(wait)
 		return d
 	}
 	d := &Deadline{from: ds, at: at, done: make(chan struct{})}
-	d.timer = time.AfterFunc(time.Until(at), func() {
-		d.ended.Store(true)
-		close(d.done)
-	})
+	d.timer = time.AfterFunc(wait, d.end)
 	return d
+}
+
+func (d *Deadline) end() {
+	d.ended.Store(true)
+	close(d.done)
 }
 
 // Release stops the timer. Nothing may use d, or a context that was derived from it, any more.
 func (d *Deadline) Release() {
-	if d.timer.Stop() { // it has not ended, and will not
+	if d.timer != nil && d.timer.Stop() { // it has not ended, and will not
 		d.from.free.Put(d)
 	}
 }

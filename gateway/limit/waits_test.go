@@ -100,10 +100,17 @@ func TestDeadlines(t *testing.T) {
 		if err := child.Err(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a context derived from it: got %v, want %v", err, context.DeadlineExceeded)
 		}
-		past := deadlines.Begin(time.Now().Add(-time.Second))
-		<-past.Done()
-		if past.Err() == nil {
-			t.Error("a deadline in the past has not ended")
+		for _, ago := range []time.Duration{0, time.Second} { // at once: what is late is never begun
+			past := deadlines.Begin(time.Now().Add(-ago))
+			select {
+			case <-past.Done():
+			default:
+				t.Errorf("a deadline %v ago has not ended", ago)
+			}
+			if past.Err() == nil {
+				t.Errorf("a deadline %v ago has no error", ago)
+			}
+			past.Release()
 		}
 	})
 }
