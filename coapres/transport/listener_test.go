@@ -74,10 +74,12 @@ func TestMaxSessions(t *testing.T) {
 	first := s.dialKnown(t, nil)
 	receiveFrom(t, s.opened)
 	second, err := s.tryDial(t, s.Addr().String(), another, s.secret, nil)
-	if err != nil {
+	switch { // the close_notify may come before pion has completed the node's end
+	case err == nil:
+		receiveFrom(t, second.Done())
+	case !strings.Contains(err.Error(), "CloseNotify"):
 		t.Fatal(err)
 	}
-	receiveFrom(t, second.Done())
 	eventually(t, "the refusal is reported", func() bool { return len(s.listFailures()) > 0 })
 	if got := s.listFailures(); len(got) != 1 || got[0].Cause != CauseFull ||
 		got[0].Identity != string(another) {
