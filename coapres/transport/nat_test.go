@@ -111,13 +111,6 @@ func (n *nat) rebind(t *testing.T) {
 	})
 }
 
-// lastUp returns the node's last datagram.
-func (n *nat) lastUp() []byte {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.up[len(n.up)-1]
-}
-
 // tapDatagrams calls f with each datagram before it is passed on. f may call sendToNode.
 func (n *nat) tapDatagrams(f func(up bool, b []byte)) {
 	n.mu.Lock()

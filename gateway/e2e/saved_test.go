@@ -268,27 +268,36 @@ func (d *lasting) writeFile(b []byte) {
 	}
 }
 
-// The session of a key that was revoked while the gateway did not run does not go on, and the others
-// do.
-func TestRevokedWhileStopped(t *testing.T) {
+// The session of a key that was revoked while the gateway did not run does not go on, nor that of a
+// device that was changed or removed, and the others do.
+func TestChangedWhileStopped(t *testing.T) {
 	t.Parallel()
-	d := newLasting(t)
-	d.stopAndClose()
-	d.openStore()
-	if _, err := d.store.Apply(t.Context(), "test", access.Change{Put: provision.Revoke(d.readerKey)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	d.startAgain()
-	d.wantResumed("count=1 refused=1")
-	d.awaitLockState()
-	if d.isOnline(d.readerID) {
-		t.Error("the revoked reader is online")
-	}
-	if got := d.lock.Sessions(); got != 1 {
-		t.Errorf("the lock had %d sessions, want one", got)
+	for name, change := range map[string]func(*lasting) access.Change{
+		"revoked": func(d *lasting) access.Change { return access.Change{Put: provision.Revoke(d.readerKey)} },
+		"renamed": func(d *lasting) access.Change {
+			reader := d.store.Snapshot().Devices[d.readerID]
+			reader.Name = "side-reader"
+			return access.Change{Put: reader}
+		},
+	} {
+		d := newLasting(t)
+		d.stopAndClose()
+		d.openStore()
+		if _, err := d.store.Apply(t.Context(), "test", change(d)); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d.startAgain()
+		d.wantResumed("count=1 refused=1")
+		d.awaitLockState()
+		if name == "revoked" && d.isOnline(d.readerID) {
+			t.Error("the revoked reader is online")
+		}
+		if got := d.lock.Sessions(); got != 1 {
+			t.Errorf("%s: the lock had %d sessions, want one", name, got)
+		}
 	}
 }
 
