@@ -18,8 +18,8 @@ import (
 const (
 	// Requests of all associations that are being handled. Each takes a goroutine while it waits.
 	maxHandled = 1024
-	// Goroutines that stay when no request is handled. A new one would have to grow its stack.
-	keptWorkers = 4
+	// Goroutines that stay for some time when no request is handled.
+	keptWorkers = 32
 )
 
 // messages are the messages of all associations. Sharing them keeps idle ones small.

@@ -72,7 +72,7 @@ func (l *Listener) endSessions() {
 }
 
 // endIdle ends associations that have been silent for the idle time, until ctx ends. It frees what the
-// others do not need any more.
+// others do not need any more, and ends idle workers.
 func (l *Listener) endIdle(ctx context.Context) {
 	tick := time.NewTicker(max(min(l.cfg.Idle/16, time.Minute), time.Millisecond))
 	defer tick.Stop()
@@ -81,6 +81,7 @@ func (l *Listener) endIdle(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			l.shared.pool.Trim()
 			for _, a := range l.listLive() {
 				a.conn.sweep(now)
 				if now.Sub(a.conn.LastHeard()) >= l.cfg.Idle {

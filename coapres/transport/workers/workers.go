@@ -8,12 +8,16 @@
 // has done everything. No timer is involved.
 package workers
 
-import "sync"
+import (
+	"runtime"
+	"slices"
+	"sync"
+)
 
 // Pool runs jobs of one kind.
 type Pool[J any] struct {
 	most int // jobs that run or wait for a worker
-	keep int // workers that stay when there is nothing to do
+	keep int // workers that may stay when there is nothing to do
 	run  func(J)
 	done func() // called when a worker has run a job and no other waits, or another one waits long
 
@@ -25,12 +29,13 @@ type Pool[J any] struct {
 	due    bool            // guarded by mu; a job was run since done was called
 	woken  bool            // guarded by mu; a worker is about to look for a job
 	idle   []chan struct{} // guarded by mu; the last one waits for the shortest time
+	unused int             // guarded by mu; the first ones of idle, that Trim would end
 	closed bool            // guarded by mu
 }
 
 // New returns a Pool without workers. run runs a job. done is called soon after the last of several
-// jobs. At most this number of jobs run at once, and of the workers that have nothing to do a few are
-// kept; the others end.
+// jobs. At most this number of jobs run at once. Of the workers that have nothing to do so many are
+// kept, because a new one has to grow its stack first; the others end.
 func New[J any](most, keep int, run func(J), done func()) *Pool[J] {
 	return &Pool[J]{most: most, keep: keep, run: run, done: done}
 }
@@ -49,6 +54,17 @@ func (p *Pool[J]) Do(j J) bool {
 	return true
 }
 
+// Trim ends the workers that had nothing to do since the last call.
+func (p *Pool[J]) Trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.idle[:p.unused] {
+		close(c)
+	}
+	p.idle = slices.Delete(p.idle, 0, p.unused)
+	p.unused = len(p.idle)
+}
+
 // Close lets the workers end that have nothing to do. Jobs that run or wait are not affected.
 func (p *Pool[J]) Close() {
 	p.mu.Lock()
@@ -57,7 +73,7 @@ func (p *Pool[J]) Close() {
 	for _, c := range p.idle {
 		close(c)
 	}
-	p.idle = nil
+	p.idle, p.unused = nil, 0
 }
 
 // wake makes sure that a worker is about to look for a job. The caller holds p.mu.
@@ -68,7 +84,7 @@ func (p *Pool[J]) wake() {
 	p.woken = true
 	if n := len(p.idle); n > 0 {
 		c := p.idle[n-1]
-		p.idle = p.idle[:n-1]
+		p.idle, p.unused = p.idle[:n-1], min(p.unused, n-1)
 		c <- struct{}{} // it has room for one
 		return
 	}
@@ -78,6 +94,7 @@ func (p *Pool[J]) wake() {
 // work is one worker.
 func (p *Pool[J]) work() {
 	var wait chan struct{}
+	yielded := false
 	p.mu.Lock()
 	p.woken = false
 	for {
@@ -90,7 +107,16 @@ func (p *Pool[J]) work() {
 			p.run(j)
 			p.mu.Lock()
 			p.all--
-			p.due = true
+			p.due, yielded = true, false
+		}
+		if p.due && p.all > 0 && !yielded {
+			// Jobs that have waited for the same thing, a write to disk, end together. What they
+			// have to send should leave together too.
+			yielded = true
+			p.mu.Unlock()
+			runtime.Gosched()
+			p.mu.Lock()
+			continue
 		}
 		if p.due {
 			p.due = false

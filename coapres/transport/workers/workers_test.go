@@ -71,6 +71,27 @@ func TestShortJobsAreSentTogether(t *testing.T) {
 	})
 }
 
+// Jobs that have waited for the same thing are sent together.
+func TestJobsThatWaitedAreSentTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		const jobs = 64
+		release := make(chan struct{})
+		sent := 0
+		p := New(100, 2, func(int) { <-release }, func() { sent++ })
+		for i := range jobs {
+			p.Do(i)
+		}
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		if sent == 0 || sent > jobs/2 { // mostly once; a slow machine may interrupt them
+			t.Errorf("sent %d times for %d jobs that ended together", sent, jobs)
+		}
+		p.Close()
+	})
+}
+
 // More jobs than the bound are refused, and then there is room again. Few workers stay.
 func TestBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -107,6 +128,30 @@ func TestBound(t *testing.T) {
 		if p.Do(0) {
 			t.Error("accepted a job after Close")
 		}
+	})
+}
+
+// Workers that nobody needs any more end when they were not needed between two calls of Trim.
+func TestTrim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		var release chan struct{}
+		p := New(100, 20, func(int) { <-release }, func() {})
+		for i, tc := range []struct{ jobs, want int }{{10, 10}, {4, 4}, {4, 4}, {1, 1}, {0, 0}, {3, 3}} {
+			release = make(chan struct{})
+			for range tc.jobs {
+				p.Do(0)
+			}
+			synctest.Wait()
+			close(release)
+			synctest.Wait()
+			p.Trim()
+			synctest.Wait()
+			if got := runtime.NumGoroutine() - before; got != tc.want {
+				t.Errorf("round %d: got %d workers after %d jobs at once, want %d", i, got, tc.jobs, tc.want)
+			}
+		}
+		p.Close()
 	})
 }
 
