@@ -29,8 +29,9 @@ type attempt struct {
 	asked    access.Attempt
 	timeline Timeline
 
-	answered chan struct{} // closed when told is set; nil if the caller waits for run
-	told     answer        // for a device
+	peer     *coapres.Peer // of the device that asked; nil if an operator did
+	answered chan struct{} // closed when the answer is known; nothing that is in it changes after that
+	err      error         // not nil: nothing was decided
 
 	turn     limit.Turn[access.ID]
 	last     uint64        // the device's counter at the decision
@@ -38,29 +39,23 @@ type attempt struct {
 	detail   string        // why the command was not acknowledged, for people
 }
 
-// answer is what a device is told.
-type answer struct {
-	wire.Verdict
-	err error // not nil: nothing was decided
-}
-
 // run takes the attempt through its stages. It calls answer once: with nil when the decision is
 // durable and the target has moved, or could not be moved; with an error when nothing was decided,
 // and then nothing moves. A device gets its verdict before the outcome is on disk, because the
 // verdict does not depend on that record. The attempt goes on if the session ends meanwhile: it is
 // decided, and its outcome is recorded.
-func (a *attempt) run(answer func(error)) {
+func (a *attempt) run() {
 	ctx := a.g.deadlines.Begin(time.Now().Add(diskWithin))
 	defer ctx.Release()
 	a.timeline.Received, a.timeline.Fresh = a.asked.At, time.Now()
 
 	if err := a.takeTurn(ctx); err != nil {
-		answer(err)
+		a.answer(err)
 		return
 	}
 	defer a.turn.End()
 	if err := a.decide(ctx); err != nil {
-		answer(err)
+		a.answer(err)
 		return
 	}
 	moves := a.timeline.Decision.Granted && !a.timeline.Repeated
@@ -68,10 +63,19 @@ func (a *attempt) run(answer func(error)) {
 		a.command()
 	}
 	a.observe(ctx)
-	answer(nil)
+	a.answer(nil)
 	if moves {
 		a.recordOutcome(ctx)
 	}
+}
+
+// answer says that verdict and err are known.
+func (a *attempt) answer(err error) {
+	a.err = err
+	if a.peer != nil && a.timeline.Decision.Reason == access.ReasonUnknownCard && !a.timeline.Repeated {
+		a.g.unknownCard(a.peer, a.asked, a.asked.At)
+	}
+	close(a.answered)
 }
 
 // takeTurn waits until no other attempt of the device, or at the target, is under way. So copies of

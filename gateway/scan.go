@@ -50,34 +50,25 @@ func (g *Gateway) onAct(p *coapres.Peer, target string, act wire.Act, at time.Ti
 // answerDevice runs the attempt of a device and returns the verdict, or errSlow if that takes too
 // long for the device. Then the attempt goes on and is recorded, but a late command is not sent.
 func (g *Gateway) answerDevice(p *coapres.Peer, of access.Attempt) (wire.Verdict, error) {
-	a := &attempt{g: g, asked: of, answered: make(chan struct{})}
-	run := func() {
-		a.run(func(err error) {
-			if a.timeline.Decision.Reason == access.ReasonUnknownCard && !a.timeline.Repeated {
-				g.unknownCard(p, of, of.At)
-			}
-			a.told = answer{a.verdict(), err}
-			close(a.answered)
-		})
-	}
-	if !g.bg.Go(run) {
-		run()
+	a := &attempt{g: g, asked: of, peer: p, answered: make(chan struct{})}
+	if !g.bg.Go(a.run) {
+		a.run()
 	}
 	late := g.deadlines.Begin(of.At.Add(answerWithin))
 	defer late.Release()
 	select {
 	case <-a.answered:
-		return a.told.Verdict, a.told.err
+		return a.verdict(), a.err
 	case <-late.Done():
 		return wire.Verdict{}, errSlow
 	}
 }
 
 // operate runs the attempt of an operator. Its outcome is on disk when operate returns.
-func (g *Gateway) operate(of access.Attempt) (tl Timeline, err error) {
-	a := attempt{g: g, asked: of}
-	a.run(func(e error) { err = e })
-	return a.timeline, err
+func (g *Gateway) operate(of access.Attempt) (Timeline, error) {
+	a := attempt{g: g, asked: of, answered: make(chan struct{})}
+	a.run()
+	return a.timeline, a.err
 }
 
 // unknownCard offers an unknown card to somebody who waits to learn one at this reader. It also

@@ -29,15 +29,20 @@ func (w *Workers) Go(f func()) bool {
 		w.idle = w.idle[:n]
 		return true
 	}
-	w.all.Go(func() {
-		work := make(chan func(), 1)
-		for f != nil {
-			f()
-			w.busy.Done()
-			f = w.next(work)
-		}
-	})
+	w.all.Add(1)
+	go w.work(f)
 	return true
+}
+
+// work runs f and what comes after it.
+func (w *Workers) work(f func()) {
+	defer w.all.Done()
+	work := make(chan func(), 1)
+	for f != nil {
+		f()
+		w.busy.Done()
+		f = w.next(work)
+	}
 }
 
 // next waits for the next function. It returns nil when the goroutine must end.
