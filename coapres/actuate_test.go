@@ -32,8 +32,9 @@ type answered struct {
 	after   time.Duration
 }
 
-func (l *lock) LastHeard() time.Time { return time.Time{} }
-func (l *lock) Path() uint32         { return 0 }
+func (l *lock) LastHeard() time.Time  { return time.Time{} }
+func (l *lock) Path() uint32          { return 0 }
+func (l *lock) Release(*pool.Message) {}
 
 func (l *lock) Do(req *pool.Message) (*pool.Message, error) {
 	b, err := body(req, wire.MaxBody)

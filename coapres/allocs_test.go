@@ -28,7 +28,7 @@ func (door) Scan(_ context.Context, _ *Peer, s wire.Scan, _ time.Time) (wire.Ver
 // Counts the allocations of one scan, from the message to its answer, without the gateway's
 // decision. If you change the figure on purpose, put the new one here.
 func TestGateAllocationsOfARequest(t *testing.T) {
-	const want = 8
+	const want = 6
 	p := newDesk(t, keys.KindReader).peer
 	p.budget = rate.NewLimiter(rate.Inf, 1)
 	s := &Server{Calls: door{}, Log: slog.New(slog.DiscardHandler)}

@@ -16,6 +16,8 @@ import (
 // context ends. That context must have a deadline.
 type Caller interface {
 	Do(req *pool.Message) (*pool.Message, error)
+	// Release takes back what Do returned. Nothing may use it any more.
+	Release(answer *pool.Message)
 	// LastHeard returns when the other side's newest message was read.
 	LastHeard() time.Time
 	// Path returns a number that grows when the other side's address changes.
@@ -67,7 +69,7 @@ func Call(ctx context.Context, c Caller, h *Held, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	defer requests.ReleaseMessage(resp)
+	defer c.Release(resp)
 	if e, err := resp.GetOptionBytes(optionEcho); err == nil {
 		h.Take(e, time.Now())
 	}

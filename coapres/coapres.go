@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/message"
@@ -62,7 +63,11 @@ type request struct {
 	in    wire.Format // of the body
 	out   wire.Format // wanted of the answer
 	at    time.Time
+	room  [wire.MaxBody]byte // for body, unless it is longer
 }
+
+// handled are requests that were answered, for the next ones.
+var handled = sync.Pool{New: func() any { return new(request) }}
 
 // response is the answer to a request. A zero code is never sent.
 type response struct {
@@ -76,7 +81,12 @@ type response struct {
 // the peer's kind may call it and that the body is within its bounds, and calls the resource.
 // Refusals leave no state behind.
 func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at time.Time) {
-	r := &request{peer: p, msg: req, at: at}
+	r := handled.Get().(*request)
+	defer func() {
+		*r = request{} // a card was in it
+		handled.Put(r)
+	}()
+	r.peer, r.msg, r.at = p, req, at
 	out, err := s.dispatch(ctx, r)
 	if err != nil {
 		out = response{code: codeOf(err)}
@@ -131,7 +141,7 @@ func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
 	if !res.allows(r.peer.Kind) {
 		return response{}, ErrForbidden
 	}
-	if r.body, err = body(r.msg, res.limit); err != nil {
+	if r.body, err = bodyInto(r.room[:], r.msg, res.limit); err != nil {
 		return response{}, err
 	}
 	if err := r.negotiate(res); err != nil {
@@ -156,7 +166,10 @@ func pathOf(m *pool.Message) (string, error) {
 }
 
 // body reads at most limit bytes.
-func body(m *pool.Message, limit int) ([]byte, error) {
+func body(m *pool.Message, limit int) ([]byte, error) { return bodyInto(nil, m, limit) }
+
+// bodyInto does the same, and puts them into room if that is large enough.
+func bodyInto(room []byte, m *pool.Message, limit int) ([]byte, error) {
 	if m.Body() == nil {
 		return nil, nil
 	}
@@ -167,7 +180,10 @@ func body(m *pool.Message, limit int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	b := make([]byte, n) // ReadBody allocates a kilobyte or more
+	if n > int64(len(room)) {
+		room = make([]byte, n) // ReadBody allocates a kilobyte or more
+	}
+	b := room[:n]
 	if _, err = m.Body().Seek(0, io.SeekStart); err == nil {
 		_, err = io.ReadFull(m.Body(), b)
 	}

@@ -74,6 +74,9 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	return response, err
 }
 
+// Release takes back a response that Do has returned. Nothing may use it any more.
+func (c *Conn) Release(response *pool.Message) { messages.ReleaseMessage(response) }
+
 // takeTurn waits until one more call may begin.
 func (c *Conn) takeTurn(ctx context.Context) error {
 	c.mu.Lock()

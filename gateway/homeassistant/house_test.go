@@ -53,8 +53,9 @@ func (n *node) read() wire.State {
 	return n.state
 }
 
-func (n *node) LastHeard() time.Time { return time.Now() }
-func (n *node) Path() uint32         { return 1 }
+func (n *node) LastHeard() time.Time  { return time.Now() }
+func (n *node) Path() uint32          { return 1 }
+func (n *node) Release(*pool.Message) {}
 
 func (n *node) Do(req *pool.Message) (*pool.Message, error) {
 	n.mu.Lock()
