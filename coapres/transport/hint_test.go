@@ -115,7 +115,8 @@ func TestHintsAreFew(t *testing.T) {
 			break
 		}
 	}
-	if most := limits.HintPeerBurst + int(time.Since(began)/time.Second)*limits.HintPeerRate + 1; got < 1 || got > most {
+	most := limits.HintPeerBurst + int(time.Since(began)/time.Second)*limits.HintPeerRate + 1
+	if got < 1 || got > most {
 		t.Errorf("got %d hints in %v, want 1 to %d", got, time.Since(began), most)
 	}
 	for range 3 * limits.HintSourceBurst / 10 { // from other ports of the same address
@@ -131,7 +132,7 @@ func TestHintsAreFew(t *testing.T) {
 		return read == before
 	})
 	all := int(s.Stats().Hints)
-	if most := limits.HintSourceBurst + int(time.Since(began)/time.Second+1)*limits.HintSourceRate; all > most {
+	if most = limits.HintSourceBurst + int(time.Since(began)/time.Second+1)*limits.HintSourceRate; all > most {
 		t.Errorf("got %d hints to one address in %v, want at most %d", all, time.Since(began), most)
 	}
 }

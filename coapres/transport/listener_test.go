@@ -549,7 +549,8 @@ func TestHandshakesOfOneSource(t *testing.T) {
 	}
 	// The two more are the first handshake and the one from the other source.
 	most := limits.SourceBurst + int(limits.SourceRate*time.Since(began).Seconds()) + 2
-	if got := s.Stats(); got.Hellos < more || got.Handshakes > uint64(most) || got.Handshakes < limits.SourceBurst {
+	if got := s.Stats(); got.Hellos < more || got.Handshakes > uint64(most) ||
+		got.Handshakes < limits.SourceBurst {
 		t.Errorf("got %d handshakes begun of %d hellos, want %d to %d", got.Handshakes, got.Hellos,
 			limits.SourceBurst, most)
 	}

@@ -176,7 +176,8 @@ func (c *rawClient) localAddr() netip.AddrPort {
 // request of the session is lost.
 func TestWordsFromALiveAddress(t *testing.T) {
 	s := startSite(t, Config{Handshake: time.Second, MaxHandshakes: 4096}, answerEcho)
-	pace := rate.NewLimiter(2*limits.HandshakeRate*8/10, limits.HandshakeRate) // known addresses have a share of their own
+	// Known addresses have a share of their own.
+	pace := rate.NewLimiter(2*limits.HandshakeRate*8/10, limits.HandshakeRate)
 	all := listWords(4)
 	live := make([]*rawClient, 64)
 	for i := range live {

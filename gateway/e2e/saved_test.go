@@ -201,7 +201,8 @@ func TestSessionsGoOnAfterARestart(t *testing.T) {
 		if code, v := c.scan(n, annsCard, old, 0); v.Verdict != wire.Granted {
 			t.Errorf("with a new Echo: got %s %+v, want granted", code, v)
 		}
-		if strings.Contains(d.log.String(), "session opened") || strings.Contains(d.log.String(), "session closed") {
+		if log := d.log.String(); strings.Contains(log, "session opened") ||
+			strings.Contains(log, "session closed") {
 			t.Errorf("sessions ended or began:\n%s", d.log.String())
 		}
 	}
@@ -217,7 +218,8 @@ func TestSessionsGoOnAfterARestart(t *testing.T) {
 	}
 }
 
-// The file put back, and a copy of the data folder from before the stop, resume nothing: the nodes come back by a handshake. No nonce has two records.
+// The file put back, and a copy of the data folder from before the stop, resume nothing: the nodes
+// come back by a handshake. No nonce has two records.
 func TestNoSessionIsResumedTwice(t *testing.T) {
 	t.Parallel()
 	d := newLasting(t)
@@ -326,7 +328,8 @@ func TestKilledWhileStopping(t *testing.T) {
 		p.kill()
 		b, _ := os.ReadFile(d.file())
 		p = d.runProcess()
-		eventually(t, "it has started", 5*time.Second, func() bool { return strings.Contains(p.log.String(), "listening") })
+		eventually(t, "it has started", 5*time.Second,
+			func() bool { return strings.Contains(p.log.String(), "listening") })
 		if b != nil && strings.Contains(p.log.String(), "sessions resumed") {
 			resumed++
 			p.kill() // and what was resumed is not resumed again, even if the file is put back

@@ -37,8 +37,9 @@ func TestIdentify(t *testing.T) {
 	renamed, other, rekeyed, another := d, d, k, k
 	renamed.Name, other.Kind = "back-lock", keys.KindReader
 	rekeyed.Secret, another.ID = keys.NewSecret(), "lk-9876543210"
-	for name, got := range map[string][32]byte{"renamed": identify(renamed, k), "another kind": identify(other, k),
-		"another secret": identify(d, rekeyed), "another key": identify(d, another)} {
+	for name, got := range map[string][32]byte{"renamed": identify(renamed, k),
+		"another kind": identify(other, k), "another secret": identify(d, rekeyed),
+		"another key": identify(d, another)} {
 		if got == was {
 			t.Errorf("%s: the same", name)
 		}

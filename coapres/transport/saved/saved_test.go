@@ -95,7 +95,9 @@ func TestParseRefuses(t *testing.T) {
 		"another suite":        func(b []byte) []byte { b[first]++; return b },
 		"no numbers left":      func(b []byte) []byte { b[first+2] = 0x80; return b },
 		"nothing was received": func(b []byte) []byte { clear(b[first+18 : first+26]); return b },
-		"not an address":       func(b []byte) []byte { return bytes.Replace(b, []byte("192."), []byte("19x."), 1) },
+		"not an address": func(b []byte) []byte {
+			return bytes.Replace(b, []byte("192."), []byte("19x."), 1)
+		},
 		"no identity": func(b []byte) []byte {
 			return bytes.Replace(b, []byte("\x0dlk-0123456789"), []byte("\x00lk-0123456789"), 1)
 		},
