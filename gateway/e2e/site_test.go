@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -66,13 +67,21 @@ func newSite(t *testing.T, opts store.Options) *site {
 	return s
 }
 
+// openStore opens the store, which may have been open before. A program that another test starts at
+// this moment holds a copy of each open file, and of its lock, until it has begun.
 func (s *site) openStore() {
 	s.t.Helper()
-	st, err := store.Open(context.Background(), s.opts)
-	if err != nil {
-		s.t.Fatal(err)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		st, err := store.Open(context.Background(), s.opts)
+		if errors.Is(err, store.ErrLocked) && time.Now().Before(end) {
+			continue
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.store = st
+		return
 	}
-	s.store = st
 }
 
 // start runs a gateway. Later starts use the port of the first one.
