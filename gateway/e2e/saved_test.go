@@ -90,7 +90,7 @@ func newLasting(t *testing.T) *lasting {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "latchkey-test-")
 	if err != nil {
-		t.Skip("no tmpfs at /dev/shm: ", err)
+		t.Fatal("mount a tmpfs at /dev/shm for this test: ", err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	d := &lasting{door: newDoor(t, store.Options{})}

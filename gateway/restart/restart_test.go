@@ -28,7 +28,7 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	runtime, err := os.MkdirTemp("/dev/shm", "latchkey-test-")
 	if err != nil {
-		t.Skip("no tmpfs at /dev/shm: ", err)
+		t.Fatal("mount a tmpfs at /dev/shm for this test: ", err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(runtime) })
 	return &house{data: t.TempDir(), runtime: runtime}
