@@ -29,12 +29,7 @@ func TestOlderHandshakeCompletesLast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dc, err := dtls.ClientWithOptions(pc, s.Addr(),
-			dtls.WithPSK(func([]byte) ([]byte, error) { return s.secret.PSK(), nil }),
-			dtls.WithPSKIdentityHint([]byte(known)),
-			dtls.WithCipherSuites(suites[0]),
-			dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
-			dtls.WithLoggerFactory(quiet))
+		dc, err := s.newPionNode(pc)
 		if err != nil {
 			t.Fatal(err)
 		}

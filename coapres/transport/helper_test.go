@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
@@ -228,6 +229,17 @@ func (s *site) tryDial(t *testing.T, addr string, id keys.ID, secret keys.Secret
 		receiveFrom(t, c.Done())
 	})
 	return c, nil
+}
+
+// newPionNode returns the node known as pion's client, which has sent nothing yet. It sends the
+// gateway's connection ID and has none of its own.
+func (s *site) newPionNode(pc net.PacketConn) (*dtls.Conn, error) {
+	return dtls.ClientWithOptions(pc, s.Addr(),
+		dtls.WithPSK(func([]byte) ([]byte, error) { return s.secret.PSK(), nil }),
+		dtls.WithPSKIdentityHint([]byte(known)),
+		dtls.WithCipherSuites(suites[0]),
+		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
+		dtls.WithLoggerFactory(quiet))
 }
 
 // patienceOfTests is how long a test waits for something that happens at once on a quiet machine.

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/dtls/v3"
 	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
 
@@ -205,12 +204,7 @@ func (s *site) shakeAndEnd(from *net.UDPAddr, end byte) error {
 		return err
 	}
 	defer func() { _ = pc.Close() }()
-	dc, err := dtls.ClientWithOptions(pc, s.Addr(),
-		dtls.WithPSK(func([]byte) ([]byte, error) { return s.secret.PSK(), nil }),
-		dtls.WithPSKIdentityHint([]byte(known)),
-		dtls.WithCipherSuites(suites[0]),
-		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
-		dtls.WithLoggerFactory(quiet))
+	dc, err := s.newPionNode(pc)
 	if err != nil {
 		return err
 	}

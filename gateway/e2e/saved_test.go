@@ -348,3 +348,26 @@ func TestKilledWhileStopping(t *testing.T) {
 	t.Logf("%d of %d stops were complete", resumed, len(waits))
 	p.stop()
 }
+
+// Sessions of other DTLS stacks go on after a restart too, and do not notice it. wolfSSL is not among
+// them: see SECURITY.md.
+func TestForeignSessionsGoOn(t *testing.T) {
+	t.Parallel()
+	for _, name := range chatClients {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newLasting(t)
+			_, k := d.enrolDevice("side-reader", keys.KindReader, d.id)
+			c := newChats(t, d.addr, k)[name]()
+			c.wantAnswer("before the restart", 1)
+			d.stopAndClose()
+			d.startAgain()
+			d.wantResumed("count=3 refused=0")
+			c.wantAnswer("after the restart", 2)
+			c.wantAnswer("once more", 3)
+			if got := d.readMetric("latchkey_handshakes_completed_total"); got != 0 {
+				t.Errorf("got %d handshakes after the restart, want none", got)
+			}
+		})
+	}
+}
