@@ -157,6 +157,7 @@ func (s *Socket) Read(handle func(b []byte, from netip.AddrPort), flush func()) 
 			}
 		}
 		flush()
+		runtime.Gosched() // while others act on these datagrams, more may come
 	}
 }
 
