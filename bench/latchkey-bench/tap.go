@@ -85,7 +85,7 @@ func (b *bench) ourTaps(n int, all *curves) (err error) {
 func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
 	s := chooseSystems(gatewayName)[0]
 	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors}, Dir: dir,
-		Unbound: true})
+		Unbound: true, Steps: true})
 	if err != nil {
 		return err
 	}

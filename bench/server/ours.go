@@ -73,6 +73,7 @@ func startTransport(o Order) (holder, error) {
 
 // startGateway starts a gateway with the policy of a house.
 func startGateway(o Order) (holder, error) {
+	gateway.LimitGarbage() // as latchkey serve does
 	ctx := context.Background()
 	st, err := store.Open(ctx, store.Options{Dir: o.Dir, InMemory: o.Dir == ""})
 	if err != nil {
@@ -83,9 +84,12 @@ func startGateway(o Order) (holder, error) {
 			return holder{}, errors.Join(err, st.Close())
 		}
 	}
-	steps := newSteps()
 	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: clock.RTC,
-		MaxSessions: max(o.Sessions, 1), Timeline: steps.add}
+		MaxSessions: max(o.Sessions, 1)}
+	steps := newSteps()
+	if o.Steps {
+		cfg.Timeline = steps.add
+	}
 	if o.Unbound {
 		cfg.RequestRate, cfg.HandshakeRate = unbound, unbound
 	}

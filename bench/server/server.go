@@ -47,6 +47,7 @@ type Order struct {
 	// Unbound lifts a gateway's limits on requests and handshakes per second, which one generator
 	// with few nodes would reach.
 	Unbound bool `json:"unbound"`
+	Steps   bool `json:"steps"` // measure the steps of a gateway's attempts, which costs CPU
 }
 
 // Figures are the memory of a process in bytes, after a garbage collection that returned free

@@ -47,6 +47,7 @@ func Command(set Setting) *cli.Command {
 }
 
 func serve(c *cli.Context, set Setting) error {
+	gateway.LimitGarbage()
 	s, err := settings.Read(c)
 	if err != nil {
 		return err
