@@ -60,3 +60,22 @@ func TestWolfSSL(t *testing.T) {
 		t.Errorf("got %q, want a close_notify from the gateway", got)
 	}
 }
+
+// A session of wolfSSL goes on after each of two restarts, and wolfSSL does not notice them.
+func TestWolfSSLGoesOn(t *testing.T) {
+	t.Parallel()
+	d := newLasting(t)
+	_, k := d.enrolDevice("side-reader", keys.KindReader, d.id)
+	c := newWolfSSL(t, d.addr, k)
+	c.wantAnswer("before the restart", 1)
+	for n := byte(2); n < 6; n += 2 {
+		d.stopAndClose()
+		d.startAgain()
+		d.wantResumed("count=3 refused=0")
+		c.wantAnswer("after a restart", n)
+		c.wantAnswer("once more", n+1)
+		if got := d.readMetric("latchkey_handshakes_completed_total"); got != 0 {
+			t.Errorf("got %d handshakes after the restart, want none", got)
+		}
+	}
+}

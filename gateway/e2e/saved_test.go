@@ -349,8 +349,7 @@ func TestKilledWhileStopping(t *testing.T) {
 	p.stop()
 }
 
-// Sessions of other DTLS stacks go on after a restart too, and do not notice it. wolfSSL is not among
-// them: see SECURITY.md.
+// Sessions of other DTLS stacks go on after a restart too, and do not notice it. See TestWolfSSLGoesOn too.
 func TestForeignSessionsGoOn(t *testing.T) {
 	t.Parallel()
 	for _, name := range chatClients {

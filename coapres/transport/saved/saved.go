@@ -45,9 +45,15 @@ const (
 	MaxSize = headSize + MaxAssociations*(2+mostSize)
 )
 
-// maxAdvance is how far the numbers of our records may jump when an association goes on. So even a
-// state that is used twice, whoever made that possible, most probably repeats no number.
-const maxAdvance = 1 << 40
+// How far the numbers of our records may jump when an association goes on, so that even a state that is
+// used twice, whoever made that possible, most probably repeats no number. wolfSSL 5.5 drops records
+// whose number is above by 2^32 or more. So the numbers take up to half of what is left below 2^32, as
+// long as that is much: for the first seven times or so.
+const (
+	maxAdvance   = 1 << 40
+	leastAdvance = 1 << 28
+	lowNumbers   = 1 << 32
+)
 
 // ErrMalformed is returned for bytes that [State.AppendTo] did not make.
 var ErrMalformed = errors.New("saved: not a saved state")
@@ -88,7 +94,11 @@ func (a *Association) Fits() bool {
 func (a *Association) Sealer() (*protect.Sealer, error) {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
-	first := a.Next + 1 + binary.BigEndian.Uint64(b[:])%maxAdvance
+	most := uint64(maxAdvance)
+	if low := (lowNumbers - min(a.Next, lowNumbers)) / 2; low >= leastAdvance {
+		most = low
+	}
+	first := a.Next + 1 + binary.BigEndian.Uint64(b[:])%most
 	if first >= protect.MaxNumber {
 		return nil, fmt.Errorf("saved: %w", protect.ErrNumbers)
 	}

@@ -130,23 +130,29 @@ func TestLargestState(t *testing.T) {
 func TestGoOn(t *testing.T) {
 	a := makeAssociation(t, protect.PSKWithAES128CCM8)
 	var sc protect.Scratch
-	seen := map[uint64]bool{}
-	far := 0
-	for range 100 {
-		s, err := a.Sealer()
-		if err != nil {
-			t.Fatal(err)
+	for _, c := range []struct{ next, most uint64 }{
+		{1, 1<<31 - 1}, {1<<32 - 1<<29, 1 << 28}, // half of what is left below 2^32
+		{1<<32 - 1<<29 + 2, 1 << 40}, {1 << 32, 1 << 40}, {1 << 46, 1 << 40},
+	} {
+		a.Next = c.next
+		seen := map[uint64]bool{}
+		far := 0
+		for range 100 {
+			s, err := a.Sealer()
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := s.End()
+			if first <= a.Next || first > a.Next+c.most || seen[first] {
+				t.Fatalf("got first number %d after %d", first, a.Next)
+			}
+			if seen[first] = true; first-a.Next > c.most/16 {
+				far++
+			}
 		}
-		first := s.End()
-		if first <= a.Next || first > a.Next+1<<40 || seen[first] {
-			t.Fatalf("got first number %d after %d", first, a.Next)
+		if far < 50 { // 94 on average
+			t.Errorf("only %d of 100 jumps from %d are far", far, a.Next)
 		}
-		if seen[first] = true; first-a.Next > 1<<36 {
-			far++
-		}
-	}
-	if far < 50 { // 94 on average
-		t.Errorf("only %d of 100 jumps are far", far)
 	}
 	a.Next = protect.MaxNumber - 2
 	if _, err := a.Sealer(); !errors.Is(err, protect.ErrNumbers) {
