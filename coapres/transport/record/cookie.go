@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"net/netip"
 	"time"
 )
@@ -21,37 +22,48 @@ const (
 // for an address is accepted from that address. A cookie proves only that its address receives what
 // we send; others limit how many handshakes an address may begin. Not safe for concurrent use.
 type Cookies struct {
-	keys    [2][32]byte // the present key, and the one before
+	macs    [2]hash.Hash // with the present key, and with the one before
 	rotated time.Time
+	// Memory of one call. Without it a flood of hellos would leave much garbage.
+	input   [16 + 2]byte
+	output  [sha256.Size]byte
+	request [HeaderSize + HandshakeHeaderSize + requestSize]byte
 }
+
+const requestSize = 3 + CookieSize // of a HelloVerifyRequest's body
 
 // NewCookies returns a Cookies with new random keys.
 func NewCookies(now time.Time) *Cookies {
-	c := &Cookies{rotated: now}
-	for i := range c.keys {
-		_, _ = rand.Read(c.keys[i][:]) // never fails
-	}
-	return c
+	return &Cookies{rotated: now, macs: [2]hash.Hash{newMAC(), newMAC()}}
+}
+
+// newMAC returns an HMAC with a new random key.
+func newMAC() hash.Hash {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return hmac.New(sha256.New, key)
 }
 
 func (c *Cookies) rotate(now time.Time) {
 	if now.Sub(c.rotated) < cookieLife {
 		return
 	}
-	c.keys[1] = c.keys[0]
+	c.macs[1] = c.macs[0]
 	if now.Sub(c.rotated) >= 2*cookieLife {
-		_, _ = rand.Read(c.keys[1][:])
+		c.macs[1] = newMAC()
 	}
-	_, _ = rand.Read(c.keys[0][:])
+	c.macs[0] = newMAC()
 	c.rotated = now
 }
 
+// sum returns the cookie for an address, which is valid until the next call.
 func (c *Cookies) sum(key int, from netip.AddrPort) []byte {
-	m := hmac.New(sha256.New, c.keys[key][:])
+	m := c.macs[key]
+	m.Reset()
 	a := from.Addr().As16()
-	m.Write(a[:])
-	m.Write(binary.BigEndian.AppendUint16(nil, from.Port()))
-	return m.Sum(nil)[:CookieSize]
+	binary.BigEndian.PutUint16(c.input[copy(c.input[:], a[:]):], from.Port())
+	m.Write(c.input[:])
+	return m.Sum(c.output[:0])[:CookieSize]
 }
 
 // IsValid tells whether h brings back the cookie that was sent to its address.
@@ -61,16 +73,14 @@ func (c *Cookies) IsValid(from netip.AddrPort, h Hello, now time.Time) bool {
 		(hmac.Equal(h.Cookie, c.sum(0, from)) || hmac.Equal(h.Cookie, c.sum(1, from)))
 }
 
-// MakeRequest returns the HelloVerifyRequest for h, in one record of 48 bytes. The smallest hello
-// has 67.
+// MakeRequest returns the HelloVerifyRequest for h, in one record of 48 bytes, which is valid until
+// the next call. The smallest hello has 67.
 func (c *Cookies) MakeRequest(from netip.AddrPort, h Hello, now time.Time) []byte {
 	c.rotate(now)
-	const n = 3 + CookieSize
-	out := make([]byte, 0, HeaderSize+HandshakeHeaderSize+n)
-	out = append(out, Handshake, 0xfe, 0xfd, 0, 0)
+	out := append(c.request[:0], Handshake, 0xfe, 0xfd, 0, 0)
 	out = append(out, h.Record[5:11]...) // the record's number is the hello's
-	out = binary.BigEndian.AppendUint16(out, HandshakeHeaderSize+n)
-	out = append(out, HelloVerifyRequest, 0, 0, n, 0, 0, 0, 0, 0, 0, 0, n)
+	out = binary.BigEndian.AppendUint16(out, HandshakeHeaderSize+requestSize)
+	out = append(out, HelloVerifyRequest, 0, 0, requestSize, 0, 0, 0, 0, 0, 0, 0, requestSize)
 	out = append(out, 0xfe, 0xff, CookieSize) // DTLS 1.0, whatever will be negotiated (RFC 6347 §4.2.1)
 	return append(out, c.sum(0, from)...)
 }

@@ -15,7 +15,7 @@ func TestCookies(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := NewCookies(now)
-	request := c.MakeRequest(from, first, now)
+	request := bytes.Clone(c.MakeRequest(from, first, now))
 	if len(request) >= len(first.Record) {
 		t.Errorf("got %d bytes for the smallest hello of %d, want fewer", len(request), len(first.Record))
 	}
@@ -59,11 +59,29 @@ func TestCookies(t *testing.T) {
 		t.Error("the cookie is accepted after two changes of the key")
 	}
 	late := NewCookies(now)
-	cookie = late.MakeRequest(from, first, now)[HeaderSize+HandshakeHeaderSize+3:]
+	cookie = bytes.Clone(late.MakeRequest(from, first, now)[HeaderSize+HandshakeHeaderSize+3:])
 	if late.IsValid(from, second(func([]byte) {}), now.Add(3*cookieLife)) {
 		t.Error("the cookie is accepted after a long time without hellos")
 	}
-	if bytes.Equal(c.keys[0][:], c.keys[1][:]) {
+	if bytes.Equal(bytes.Clone(c.sum(0, from)), c.sum(1, from)) {
 		t.Error("both keys are the same")
+	}
+}
+
+// A flood of hellos leaves no garbage.
+func TestCookieAllocations(t *testing.T) {
+	now := time.Now()
+	from := netip.MustParseAddrPort("192.0.2.1:5684")
+	c := NewCookies(now)
+	h, err := ParseHello(makeHello(0, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { c.MakeRequest(from, h, now) }); n != 0 {
+		t.Errorf("got %v allocations for a request, want none", n)
+	}
+	h.Cookie = make([]byte, CookieSize)
+	if n := testing.AllocsPerRun(100, func() { c.IsValid(from, h, now) }); n != 0 {
+		t.Errorf("got %v allocations for a wrong cookie, want none", n)
 	}
 }
