@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,9 @@ type Config struct {
 	Gateway  string // "host:port"
 	Identity keys.ID
 	Secret   keys.Secret
+	// Source is the address of this machine that the node sends from. If it is not valid, the system
+	// chooses one.
+	Source netip.Addr
 	// Counter is the last scan counter used; the next scan uses the number after it. A node that
 	// lost its counter starts at 0, and the gateway tells it the right one.
 	Counter uint64
@@ -139,8 +143,8 @@ func (d *Device) session(ctx context.Context) error {
 	defer cancel()
 	l := &link{}
 	var err error
-	if l.conn, err = transport.Dial(ctx, d.cfg.Gateway, d.cfg.Identity, d.cfg.Secret,
-		d.handler(l)); err != nil {
+	if l.conn, err = transport.DialFrom(ctx, d.cfg.Source, d.cfg.Gateway, d.cfg.Identity,
+		d.cfg.Secret, d.handler(l)); err != nil {
 		return err
 	}
 	defer func() {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -61,7 +63,8 @@ func (p *post) startGateway() {
 			server.Serve(c.Context(), c.Peer().(*coapres.Peer), req, resp, at)
 			p.addMember(resp)
 		}, func(c *transport.Conn) error {
-			c.SetPeer(coapres.NewPeer("d", "node", keys.KindReader, p.identity, "", c))
+			c.SetPeer(coapres.NewPeer("d", "node", keys.KindReader, p.identity,
+				c.RemoteAddr().String(), c))
 			return nil
 		}, func(*transport.Conn) {})
 	}()
@@ -202,6 +205,19 @@ func TestLock(t *testing.T) {
 	if r, err := sendCommand(peer, wire.Command{ID: 12, Action: wire.Lock}); err != nil || r.On ||
 		d.State().Left != 0 {
 		t.Errorf("lock ends a pulse: got %+v, %v", r, err)
+	}
+}
+
+// A node sends from the address that it is told, also after its session was lost.
+func TestSource(t *testing.T) {
+	p := newPost(t)
+	const source = "127.9.8.7"
+	d, peer := p.runNode(device.Config{Kind: keys.KindReader, Source: netip.MustParseAddr(source)}, p.addr)
+	d.Drop()
+	for _, peer := range []*coapres.Peer{peer, p.awaitPeer()} {
+		if !strings.HasPrefix(peer.Addr, source+":") {
+			t.Errorf("got a session from %s, want one from %s", peer.Addr, source)
+		}
 	}
 }
 

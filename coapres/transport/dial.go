@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/pion/dtls/v3"
 
@@ -24,6 +25,13 @@ type nodeEnd struct {
 // ("host:port") and then answers the gateway's requests with h, which may be nil. The association
 // ends when ctx ends; see [Conn.Done].
 func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
+	return DialFrom(ctx, netip.Addr{}, addr, identity, secret, h)
+}
+
+// DialFrom is [Dial] from the address source of this machine. If source is not valid, the system
+// chooses the address.
+func DialFrom(ctx context.Context, source netip.Addr, addr string, identity keys.ID, secret keys.Secret,
+	h Handler) (*Conn, error) {
 	if err := takeover.Check(); err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
 	}
@@ -31,7 +39,7 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
 	}
-	s, err := openNodeSocket(ua.AddrPort())
+	s, err := openNodeSocket(source, ua.AddrPort())
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
 	}

@@ -27,8 +27,14 @@ type nodeSocket struct {
 	closed bool     // guarded by mu
 }
 
-func openNodeSocket(gateway netip.AddrPort) (*nodeSocket, error) {
-	c, err := net.ListenUDP("udp", nil)
+// openNodeSocket opens a socket at a port that the system chooses, and at its address of choice if
+// source is not valid.
+func openNodeSocket(source netip.Addr, gateway netip.AddrPort) (*nodeSocket, error) {
+	var at *net.UDPAddr
+	if source.IsValid() {
+		at = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	}
+	c, err := net.ListenUDP("udp", at)
 	if err != nil {
 		return nil, err
 	}
