@@ -10,6 +10,9 @@ const (
 	buffers = "3 KB of heap, of which 1 KB are key schedules of AES, and what Go's allocator keeps beside it"
 	synced  = "a write that is synced before the command, sealed and chained, where MQTT has none or a " +
 		"line in a file; DTLS and CoAP for both nodes, where mosquitto is one loop in C"
+	hellos = "half a megabyte is a table of the addresses that hellos came from; nothing else is kept for a " +
+		"hello. Libcoap answers about a hundred hellos and then none, not those of nodes either, until " +
+		"handshakes have timed out"
 	public = "pion does the handshake's hashing and encoding with many small objects; ours adds a cookie " +
 		"that holds no memory, the count of handshakes for each source, the table of sessions, and the " +
 		"keys, which pion gives out as a gob. It would take a handshake of our own, which we do not want " +
@@ -34,6 +37,8 @@ var explanations = map[[2]string]string{
 	{transportName, "idle"}: buffers,
 	{gatewayName, "idle"}: buffers + ". The gateway adds what it knows of the device, its registration " +
 		"and its Echoes",
+	{transportName, "flood"}: hellos,
+	{gatewayName, "flood"}:   hellos,
 	{gatewayName, "loss"}: "a median that a loss does not touch is that of the warm tap: two sessions and " +
 		"a synced write beside one round trip. The tail is where repeats count",
 	{gatewayName, "bytes"}: "registration and the connection ID are in it, 9 bytes of each record to the " +

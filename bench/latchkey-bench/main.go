@@ -96,7 +96,7 @@ type scenario struct {
 
 var scenarios = []scenario{tapScenario, coldScenario, handshakeScenario, throughputScenario, idleScenario,
 	lossScenario, fleetScenario,
-	storeScenario, bytesScenario, restartScenario, outsideScenario}
+	storeScenario, bytesScenario, restartScenario, floodScenario, outsideScenario}
 
 func names() (all []string) {
 	for _, s := range scenarios {

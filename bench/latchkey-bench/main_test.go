@@ -63,6 +63,7 @@ func TestEveryScenario(t *testing.T) {
 		"bytes": {gatewayName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl", "mqtt",
 			"https"},
 		"restart": {gatewayName},
+		"flood":   {gatewayName, transportName, "go-coap", "libcoap-gnutls", "libcoap-openssl"},
 		"outside": {gatewayName + ", webhook", gatewayName + ", mqtt", gatewayName + ", nats",
 			gatewayName + ", amqp091", gatewayName + ", amqp10"},
 	}

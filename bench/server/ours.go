@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/restart"
 	"latchkey/gateway/store"
 )
 
@@ -84,7 +85,13 @@ func startGateway(o Order) (holder, error) {
 			return holder{}, errors.Join(err, st.Close())
 		}
 	}
-	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: clock.RTC,
+	var saved *restart.Folder
+	if o.Runtime != "" {
+		if saved, err = restart.OpenFolder(o.Runtime, o.Dir); err != nil {
+			return holder{}, errors.Join(err, st.Close())
+		}
+	}
+	cfg := gateway.Config{Store: st, Runtime: saved, Listen: cmp.Or(o.Addr, anyPort), Clock: clock.RTC,
 		MaxSessions: max(o.Sessions, 1)}
 	steps := newSteps()
 	if o.Steps {
@@ -95,7 +102,7 @@ func startGateway(o Order) (holder, error) {
 	}
 	g, err := gateway.New(cfg)
 	if err != nil {
-		return holder{}, errors.Join(err, st.Close())
+		return holder{}, errors.Join(err, saved.Close(), st.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ran := make(chan error, 1)
@@ -115,7 +122,7 @@ func startGateway(o Order) (holder, error) {
 	}
 	return holder{g.Addr().String(), online, steps.drain, func() error {
 		cancel()
-		return errors.Join(<-ran, st.Close())
+		return errors.Join(<-ran, saved.Close(), st.Close())
 	}}, nil
 }
 

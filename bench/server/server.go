@@ -42,6 +42,7 @@ type Order struct {
 	Sessions int         `json:"sessions"` // the most sessions that there may be
 	House    House       `json:"house"`    // a gateway's
 	Dir      string      `json:"dir"`      // a gateway's store; empty: in memory
+	Runtime  string      `json:"runtime"`  // where a gateway saves sessions at its stop; empty: nowhere
 	Addr     string      `json:"addr"`     // where a gateway listens; empty: at a port of its own choice
 	Profile  string      `json:"profile"`  // file for a CPU profile; empty: none
 	// Unbound lifts a gateway's limits on requests and handshakes per second, which one generator
