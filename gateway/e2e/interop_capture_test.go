@@ -40,12 +40,14 @@ type datagram struct {
 func (s *site) newTappedRelay() (*device.Relay, *capture) {
 	s.t.Helper()
 	r, c := newRelay(s.t, s.addr), &capture{}
-	r.Tap(func(dir device.Direction, b []byte) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.all = append(c.all, datagram{time.Now(), dir, bytes.Clone(b)})
-	})
+	r.Tap(c.take)
 	return r, c
+}
+
+func (c *capture) take(dir device.Direction, b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, datagram{time.Now(), dir, bytes.Clone(b)})
 }
 
 func (c *capture) datagrams() []datagram {

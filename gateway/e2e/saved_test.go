@@ -81,12 +81,24 @@ func (n *nonces) handshakes() int {
 // lasting is a door whose gateway has a runtime folder.
 type lasting struct {
 	*door
-	log    *syncBuffer
-	ways   [2]*device.Relay // of the reader and of the lock
-	nonces [2]*nonces
+	log *syncBuffer
+	// Of the reader and of the lock.
+	ways     [2]*device.Relay
+	nonces   [2]*nonces
+	captures [2]*capture
 }
 
+// newLasting makes such a door with simulated nodes.
 func newLasting(t *testing.T) *lasting {
+	t.Helper()
+	d := newLastingDoor(t)
+	d.connectNodes(d.ways[0].Addr(), d.ways[1].Addr())
+	d.tapUntilOpen(t)
+	return d
+}
+
+// newLastingDoor makes such a door without nodes.
+func newLastingDoor(t *testing.T) *lasting {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "latchkey-test-")
 	if err != nil {
@@ -99,12 +111,13 @@ func newLasting(t *testing.T) *lasting {
 	d.runtime, d.logTo = dir, d.log
 	d.start()
 	for i := range d.ways {
+		d.nonces[i], d.captures[i] = &nonces{t: t, seen: map[uint64][]byte{}}, &capture{}
 		d.ways[i] = newRelay(t, d.addr)
-		d.nonces[i] = &nonces{t: t, seen: map[uint64][]byte{}}
-		d.ways[i].Tap(d.nonces[i].take)
+		d.ways[i].Tap(func(dir device.Direction, b []byte) {
+			d.nonces[i].take(dir, b)
+			d.captures[i].take(dir, b)
+		})
 	}
-	d.connectNodes(d.ways[0].Addr(), d.ways[1].Addr())
-	d.tapUntilOpen(t)
 	return d
 }
 
