@@ -74,9 +74,8 @@ func (s *site) handOverStore() {
 	s.t.Cleanup(s.openStore)
 }
 
-// runProcess serves the site's store on the site's port from a process. It returns when the socket
-// is bound.
-func (s *site) runProcess() *process {
+// startProcess serves the site's store on the site's port from a process.
+func (s *site) startProcess() *process {
 	s.t.Helper()
 	p := &process{t: s.t, ended: make(chan error, 1), cmd: exec.Command(os.Args[0],
 		"-test.run=^TestServesApart$")}
@@ -86,6 +85,13 @@ func (s *site) runProcess() *process {
 		s.t.Fatal(err)
 	}
 	go func() { p.ended <- p.cmd.Wait() }()
+	return p
+}
+
+// runProcess is startProcess, and returns when the socket is bound.
+func (s *site) runProcess() *process {
+	s.t.Helper()
+	p := s.startProcess()
 	_, port, _ := net.SplitHostPort(s.addr)
 	var number int
 	if _, err := fmt.Sscan(port, &number); err != nil {

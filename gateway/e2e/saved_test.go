@@ -71,6 +71,13 @@ func (n *nonces) take(dir device.Direction, b []byte) {
 	}
 }
 
+// records returns how many sealed records there were.
+func (n *nonces) records() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.all
+}
+
 // handshakes returns how often there were new keys.
 func (n *nonces) handshakes() int {
 	n.mu.Lock()
@@ -359,6 +366,59 @@ func TestKilledWhileStopping(t *testing.T) {
 		t.Error("no stop was complete, not even the one that had the time")
 	}
 	t.Logf("%d of %d stops were complete", resumed, len(waits))
+	p.stop()
+}
+
+// A gateway that is killed while it starts has removed the file. If somebody puts the file back, the
+// next start uses it only if the killed one has sent nothing to any node. No nonce has two records.
+func TestKilledWhileStarting(t *testing.T) {
+	t.Parallel()
+	d := newLasting(t)
+	d.handOverStore()
+	if err := os.Remove(d.file()); err != nil {
+		t.Fatal(err)
+	}
+	p := d.runProcess()
+	sent := func() int { return d.nonces[0].records() + d.nonces[1].records() }
+	const untilSent = -1
+	for i, wait := range []time.Duration{0, 0, 4 * time.Millisecond, untilSent} {
+		d.lock.Drop() // it would notice by itself, but only at its next registration
+		eventually(t, "the door opens", 20*time.Second, func() bool {
+			v, err := d.scan(annsCard)
+			return err == nil && v.Verdict == wire.Granted
+		})
+		p.stop()
+		b, err := os.ReadFile(d.file())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := sent()
+		p = d.startProcess()
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Microsecond) {
+			if _, err := os.Stat(d.file()); err != nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("the file is not removed within 20 s")
+			}
+		}
+		if wait == untilSent { // it asks the lock for its state
+			eventually(t, "something is sent", 10*time.Second, func() bool { return sent() > before })
+		} else {
+			time.Sleep(wait)
+		}
+		p.kill()
+		used := sent() > before
+		d.writeFile(b)
+		p = d.runProcess()
+		eventually(t, "it has started", 10*time.Second,
+			func() bool { return strings.Contains(p.log.String(), "msg=listening") })
+		resumed := strings.Contains(p.log.String(), "sessions resumed")
+		t.Logf("kill %d: used %t, resumed %t", i, used, resumed)
+		if used && resumed {
+			t.Errorf("kill %d: sessions were resumed twice:\n%s", i, p.log.String())
+		}
+	}
 	p.stop()
 }
 
