@@ -16,8 +16,11 @@ import (
 // true. An encrypted HelloRequest would end OpenSSL's sessions.
 
 // answerLost answers a datagram with lost records by one hint, unless a handshake is under way at
-// its address.
+// its address, or the records may belong to a session that was saved.
 func (l *Listener) answerLost(from netip.AddrPort, now time.Time) {
+	if l.saving.Load() {
+		return
+	}
 	l.mu.Lock()
 	p := l.peers[from]
 	known := l.budget.IsKnown(from.Addr())

@@ -74,6 +74,7 @@ type Listener struct {
 	ctx      context.Context //nolint:containedctx // it ends with Close, not with a caller
 	stop     context.CancelFunc
 	resumed  chan struct{} // closed when what Config.Resume returned is in place
+	saving   atomic.Bool   // Serve saves the sessions, or has saved them
 	ended    chan struct{} // closed when nothing is read any more
 	err      error         // why it ended; set before ended is closed
 	close    sync.Once

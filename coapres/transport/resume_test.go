@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -271,6 +272,52 @@ func TestNoHintToAResumedSession(t *testing.T) {
 	c.ask(t)
 	if got := next.Stats().Hints; got > 0 {
 		t.Errorf("got %d hints, want none", got)
+	}
+}
+
+// A gateway that stops sends no hint to a node whose session was saved already: the node would begin
+// another one.
+func TestNoHintToASavedSession(t *testing.T) {
+	saving, release := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	s := startSite(t, Config{Save: func(c *Conn) ([]byte, bool) {
+		if calls.Add(1) == 2 { // the other one was saved before
+			close(saving)
+			<-release
+		}
+		return saveAll(c)
+	}}, answerEcho)
+	clients := []*pionClient{s.dialPion(t, suites[0], true), s.dialPion(t, suites[0], true)}
+	for _, c := range clients {
+		c.ask(t)
+	}
+	stopped := make(chan []saved.Association, 1)
+	go func() { stopped <- s.stop() }()
+	receiveFrom(t, saving)
+	eventually(t, "the first is saved", func() bool { return len(s.listLive()) == 1 })
+	for _, c := range clients {
+		c.rebind(t) // no handshake was under way at its new address
+		if _, err := c.dc.Write(makeCON(t, 99, "t", "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a record is for no association", func() bool { return s.Stats().Ignored > 0 })
+	raw, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close() }()
+	before := s.Stats().Hellos
+	if _, err := raw.Write(makeHello(0, nil)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what came before the hello was read", func() bool { return s.Stats().Hellos > before })
+	if got := s.Stats().Hints; got > 0 {
+		t.Errorf("got %d hints, want none", got)
+	}
+	close(release)
+	if got := receiveFrom(t, stopped); len(got) != 2 {
+		t.Errorf("got %d saved, want 2", len(got))
 	}
 }
 

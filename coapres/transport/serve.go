@@ -60,6 +60,7 @@ func (l *Listener) listLive() (all []*association) {
 // endSessions ends or saves all live associations. One that waits to be accepted will never be opened,
 // so its messages are not waited for.
 func (l *Listener) endSessions() {
+	l.saving.Store(l.cfg.Save != nil)
 	var wg sync.WaitGroup
 	for _, a := range l.listLive() {
 		end := a.conn.Close
