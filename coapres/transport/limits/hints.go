@@ -4,8 +4,6 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Limits of hints: for one address and port, for one source, and for all.
@@ -22,7 +20,7 @@ const (
 // Hints decides to which addresses a hint may go. The caller locks.
 type Hints struct {
 	*Shares
-	peers map[netip.AddrPort]*rate.Limiter
+	peers buckets[netip.AddrPort]
 
 	// When the last ClientHello came from one of the addresses that share a slot. Each address has
 	// two slots, and counts as noted if both are. So the table has a fixed size and forgets no
@@ -36,7 +34,7 @@ type Hints struct {
 // NewHints returns the limits of a gateway that starts now.
 func NewHints(now time.Time) *Hints {
 	return &Hints{Shares: NewShares(HintRate, HintSourceRate, HintSourceBurst),
-		peers: map[netip.AddrPort]*rate.Limiter{},
+		peers: newBuckets[netip.AddrPort](HintPeerRate, HintPeerBurst, maxHinted),
 		seed:  maphash.MakeSeed(), since: now.Add(-HintRest)}
 }
 
@@ -60,7 +58,7 @@ func (h *Hints) MayBeInHandshake(at netip.AddrPort, now time.Time) bool {
 
 // Allow takes a token for one hint.
 func (h *Hints) Allow(at netip.AddrPort, known bool, now time.Time) bool {
-	p := h.peers[at]
+	p := h.peers.byKey[at]
 	if p != nil && !p.AllowN(now, 1) {
 		return false
 	}
@@ -70,20 +68,11 @@ func (h *Hints) Allow(at netip.AddrPort, known bool, now time.Time) bool {
 	if !(known && h.Reserved.AllowN(now, 1)) && !h.Total.AllowN(now, 1) {
 		return false
 	}
-	if p == nil {
-		if len(h.peers) >= maxHinted {
-			for a, l := range h.peers {
-				if l.TokensAt(now) >= HintPeerBurst {
-					delete(h.peers, a)
-				}
-			}
-			if len(h.peers) >= maxHinted {
-				return false
-			}
-		}
-		p = rate.NewLimiter(HintPeerRate, HintPeerBurst)
-		h.peers[at] = p
-		p.AllowN(now, 1)
+	if p != nil {
+		return true
 	}
-	return true
+	// Only an address that a hint goes to gets a bucket: strangers cannot fill the table faster than
+	// hints are sent.
+	p = h.peers.find(at, now)
+	return p != nil && p.AllowN(now, 1)
 }

@@ -32,8 +32,8 @@ func TestHintShares(t *testing.T) {
 			h.Allow(at(i, j%250, j), false, now)
 		}
 	}
-	if len(h.peers) > maxHinted || h.Len() > MaxSources {
-		t.Errorf("got %d addresses and %d sources stored, want at most the limits", len(h.peers),
+	if len(h.peers.byKey) > maxHinted || h.Len() > MaxSources {
+		t.Errorf("got %d addresses and %d sources stored, want at most the limits", len(h.peers.byKey),
 			h.Len())
 	}
 	h.NoteHello(at(1, 1, 1), now)

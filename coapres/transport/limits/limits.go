@@ -42,20 +42,18 @@ func NewBudget(total int) *Budget {
 // addresses, and one for each source.
 type Shares struct {
 	Total, Reserved *rate.Limiter
-	perSource       rate.Limit
-	sourceBurst     int
-	sources         map[netip.Prefix]*rate.Limiter
+	sources         buckets[netip.Prefix]
 }
 
 // NewShares returns full buckets. Those for all addresses get total tokens a second.
 func NewShares(total, perSource, sourceBurst int) *Shares {
 	return &Shares{Total: rate.NewLimiter(rate.Limit(total), 2*total),
-		Reserved:  rate.NewLimiter(rate.Limit(total), 2*total),
-		perSource: rate.Limit(perSource), sourceBurst: sourceBurst, sources: map[netip.Prefix]*rate.Limiter{}}
+		Reserved: rate.NewLimiter(rate.Limit(total), 2*total),
+		sources:  newBuckets[netip.Prefix](perSource, sourceBurst, MaxSources)}
 }
 
 // Len returns how many sources are told apart now.
-func (s *Shares) Len() int { return len(s.sources) }
+func (s *Shares) Len() int { return len(s.sources.byKey) }
 
 // Allow takes a token for one handshake, if there is one. known tells whether the address
 // may use the reserved share.
@@ -87,23 +85,7 @@ func SourceOf(a netip.Addr) netip.Prefix {
 // FindBucket returns the bucket of an address. It is nil when there are too many sources to tell
 // apart; then only the total is limited.
 func (s *Shares) FindBucket(a netip.Addr, now time.Time) *rate.Limiter {
-	p := SourceOf(a)
-	if l := s.sources[p]; l != nil {
-		return l
-	}
-	if len(s.sources) >= MaxSources {
-		for p, l := range s.sources {
-			if l.TokensAt(now) >= float64(s.sourceBurst) {
-				delete(s.sources, p)
-			}
-		}
-		if len(s.sources) >= MaxSources {
-			return nil
-		}
-	}
-	l := rate.NewLimiter(s.perSource, s.sourceBurst)
-	s.sources[p] = l
-	return l
+	return s.sources.find(SourceOf(a), now)
 }
 
 // NoteProven records the address where a key was proven. Each key has one address, so whoever holds

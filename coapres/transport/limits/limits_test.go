@@ -74,11 +74,16 @@ func TestBudgetIsBounded(t *testing.T) {
 			break
 		}
 	}
-	if l := b.FindBucket(makeAddr(MaxSources), now); l != nil || len(b.sources) != MaxSources {
-		t.Errorf("got %d sources and a bucket for one more, want %d and none", len(b.sources), MaxSources)
+	if l := b.FindBucket(makeAddr(MaxSources), now); l != nil || b.Len() != MaxSources {
+		t.Errorf("got %d sources and a bucket for one more, want %d and none", b.Len(), MaxSources)
 	}
-	if l := b.FindBucket(makeAddr(MaxSources), now.Add(time.Minute)); l == nil || len(b.sources) != 1 {
-		t.Errorf("a minute later: got %d sources, want the new one alone", len(b.sources))
+	if l := b.FindBucket(makeAddr(MaxSources), now.Add(time.Minute)); l == nil || b.Len() > MaxSources {
+		t.Errorf("a minute later: got %d sources and a bucket for the new one: %v", b.Len(), l != nil)
+	}
+	for i := range MaxSources {
+		if b.FindBucket(makeAddr(maxKnown+i), now.Add(time.Minute)) == nil {
+			t.Fatalf("a minute later: %d new sources got a bucket, want %d", i, MaxSources)
+		}
 	}
 	for i := range 2 * maxKnown {
 		b.NoteProven(fmt.Sprint(i), makeAddr(i))
