@@ -32,8 +32,11 @@ var explanations = map[[2]string]string{
 	{gatewayName, "handshake"}:    public,
 	{transportName, "throughput"}: layers,
 	{gatewayName, "throughput"}: "it decides, counts, seals and syncs, where the peers do nothing with " +
-		"what they get; the rest is " + layers + ". Fewer sessions at once share a sync " +
-		"among fewer scans, so one alone pays for all of it",
+		"what they get. With 16 sessions a fifth of it is the system call that syncs, and as much Go's " +
+		"monitor thread, which wakes and hands on the only processor each time that this call waits; a " +
+		"sixth sends answers, each to a generator that has to be woken because it waits too; a tenth is " +
+		"the rest of Badger's write, and a fifth the decision, its event, counter and seals. Fewer sessions " +
+		"at once share a sync among fewer scans, so one alone pays for all of it",
 	{transportName, "idle"}: buffers,
 	{gatewayName, "idle"}: buffers + ". The gateway adds what it knows of the device, its registration " +
 		"and its Echoes",
