@@ -40,6 +40,28 @@ func (h *house) file() string { return filepath.Join(h.runtime, fileName) }
 // sessions were resumed.
 func (h *house) run(t *testing.T, data string, stop bool, n int) (resumed int) {
 	t.Helper()
+	h.with(t, data, func(r *Restart) {
+		if err := r.Start("test"); err != nil {
+			t.Fatal(err)
+		}
+		resumed = len(r.Resume(t.Context()))
+		for _, name := range []string{fileName, newName} {
+			if _, err := os.Lstat(filepath.Join(h.runtime, name)); err == nil {
+				t.Errorf("%s is still there after the start", name)
+			}
+		}
+		if stop {
+			if err := r.Stop(makeSessions(t, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	return resumed
+}
+
+// with calls f with a Restart for the store in data.
+func (h *house) with(t *testing.T, data string, f func(*Restart)) {
+	t.Helper()
 	st, err := store.Open(t.Context(), store.Options{Dir: data})
 	if err != nil {
 		t.Fatal(err)
@@ -49,29 +71,14 @@ func (h *house) run(t *testing.T, data string, stop bool, n int) (resumed int) {
 			t.Error(err)
 		}
 	}()
-	f, err := OpenFolder(h.runtime, data)
+	folder, err := OpenFolder(h.runtime, data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
-	r := New(Config{Folder: f, Store: st,
+	defer func() { _ = folder.Close() }()
+	f(New(Config{Folder: folder, Store: st,
 		Accept: func(a *saved.Association) bool { return a.Identity != "revoked" },
-		Log:    slog.New(slog.NewTextHandler(&h.log, nil))})
-	if err := r.Start("test"); err != nil {
-		t.Fatal(err)
-	}
-	list := r.Resume(t.Context())
-	for _, name := range []string{fileName, newName} {
-		if _, err := os.Lstat(filepath.Join(h.runtime, name)); err == nil {
-			t.Errorf("%s is still there after the start", name)
-		}
-	}
-	if stop {
-		if err := r.Stop(makeSessions(t, n)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return len(list)
+		Log:    slog.New(slog.NewTextHandler(&h.log, nil))}))
 }
 
 func makeSessions(t *testing.T, n int) []saved.Association {
@@ -163,6 +170,38 @@ func TestResumedOnce(t *testing.T) {
 	}
 	if got := h.run(t, after, false, 0); got != 0 {
 		t.Errorf("a copy from before a later stop, with the file of that: got %d sessions, want none", got)
+	}
+}
+
+// A start that is cut has removed the file. Its sessions are lost, and without the event of that start
+// nothing of them was used: only then the file may be put back.
+func TestCutStart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cut     func(*Restart) // takes the file and stops before the sessions are used
+		putBack int            // how many are resumed if the file is put back
+	}{
+		"before the event of the start": {func(r *Restart) { r.load() }, 2},
+		"after it": {func(r *Restart) {
+			if err := r.Start("test"); err != nil {
+				t.Error(err)
+			}
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			h.run(t, h.data, true, 2)
+			file := h.keepFile(t)
+			h.with(t, h.data, tc.cut)
+			if got := h.run(t, copyFolder(t, h.data), false, 0); got != 0 {
+				t.Errorf("the next start: got %d sessions, want none", got)
+			}
+			for i, want := range []int{tc.putBack, 0} {
+				h.putFile(t, file)
+				if got := h.run(t, h.data, false, 0); got != want {
+					t.Errorf("the file put back, start %d: got %d sessions, want %d", i+1, got, want)
+				}
+			}
+		})
 	}
 }
 
