@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +88,7 @@ func copyFolder(t testing.TB, to, from string) {
 	}
 	walk(t, os.DirFS(from), func(path string, info os.FileInfo, data []byte) {
 		path = filepath.Join(to, path)
-		if err := errors.Join(os.WriteFile(path, bytes.TrimRight(data, "\x00"), info.Mode().Perm()),
+		if err := errors.Join(os.WriteFile(path, data[:folder.UsedSize(data)], info.Mode().Perm()),
 			os.Truncate(path, info.Size())); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +113,7 @@ func listDamages(t testing.TB, dir string, r *rand.Rand) (out []damaged) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		used := len(bytes.TrimRight(b, "\x00"))
+		used := folder.UsedSize(b)
 		for _, at := range []int{0, used / 3, used - 1, r.IntN(max(used, 1)), r.IntN(max(used, 1))} {
 			bit := byte(1) << r.IntN(8)
 			if used == 0 {

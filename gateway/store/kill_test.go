@@ -184,7 +184,7 @@ func hasTornLog(t *testing.T, dir string) (torn bool) {
 		if ext := filepath.Ext(path); ext != folder.MemExt && ext != folder.VlogExt {
 			return
 		}
-		if l, err := folder.ParseLog(b); err != nil || len(strings.TrimRight(string(b), "\x00")) > l.End {
+		if l, err := folder.ParseLog(b); err != nil || folder.UsedSize(b) > l.End {
 			torn = true
 		}
 	})

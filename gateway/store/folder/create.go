@@ -1,7 +1,6 @@
 package folder
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"errors"
 	"fmt"
@@ -108,7 +107,7 @@ func remains(db string) (names []string, records bool, err error) {
 			return nil, false, DescribeUnreadable("db/"+e.Name(), err)
 		}
 		l, err := ParseLog(b)
-		if err != nil || len(l.Entries) > 0 || len(bytes.TrimRight(b, "\x00")) > firstBatch {
+		if err != nil || len(l.Entries) > 0 || UsedSize(b) > firstBatch {
 			return nil, true, nil
 		}
 	}

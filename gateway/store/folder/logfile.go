@@ -42,7 +42,8 @@ var txnEnd = []byte("!badger!txn")
 // ParseLog reads a log. It returns an error if bytes were changed after they were written.
 func ParseLog(b []byte) (*Log, error) {
 	l := &Log{End: min(logHeadSize, len(b))}
-	if len(bytes.TrimRight(b, "\x00")) == 0 && len(b) > logHeadSize || len(b) == 0 {
+	used := UsedSize(b)
+	if used == 0 && len(b) > logHeadSize || len(b) == 0 {
 		return l, nil // new: nothing was written yet
 	}
 	if len(b) < logHeadSize || binary.BigEndian.Uint64(b) != 0 {
@@ -74,7 +75,6 @@ func ParseLog(b []byte) (*Log, error) {
 			l.Entries, l.End = append(l.Entries, e), at
 		}
 	}
-	used := len(bytes.TrimRight(b, "\x00"))
 	if used > at && !torn(b, at, used, version) {
 		return l, fmt.Errorf("the entry at byte %d does not match its checksum", at)
 	}
@@ -108,6 +108,18 @@ func parseEntry(b []byte, at int) (e LogEntry, ok bool) {
 	e.At, e.Size = at, value+4
 	return e, true
 }
+
+// UsedSize returns the size of b without the zeros at its end. A log is made as a file of many
+// megabytes of zeros, so they are compared in blocks.
+func UsedSize(b []byte) int {
+	n := len(b)
+	for n >= len(zeros) && bytes.Equal(b[n-len(zeros):n], zeros[:]) {
+		n -= len(zeros)
+	}
+	return len(bytes.TrimRight(b[:n], "\x00"))
+}
+
+var zeros [4096]byte
 
 // sectorSize is the smallest unit that a disk writes as a whole.
 const sectorSize = 512
