@@ -15,15 +15,30 @@ import (
 var shots = flag.String("screenshots", "", "write a picture of each page to this folder")
 
 // views are the kinds of screens on which the pages are tested.
-var views = map[string]webtest.Options{
+type views map[string]webtest.Options
+
+// allViews are for pictures and for TestLongPages and TestLongPagesOnTheWay.
+var allViews = views{
 	"desk-light": {Width: 1280, Height: 800}, "desk-dark": {Width: 1280, Height: 800, Dark: true},
 	"phone-light": {Width: 390, Height: 844, Phone: true}, "phone-dark": {Width: 390, Height: 844,
 		Phone: true, Dark: true},
 }
 
-// TestPages opens every page on a phone and at a desk, in light and in dark. Neither the browser
-// nor axe may report a problem.
-func TestPages(t *testing.T) {
+// chosenViews have each layout once and each set of colours once. Layout and colours do not depend on
+// each other: no rule of the style sheet is for both.
+func chosenViews() views {
+	if *shots != "" {
+		return allViews
+	}
+	return views{"desk-dark": allViews["desk-dark"], "phone-light": allViews["phone-light"]}
+}
+
+// TestPages opens every page on a phone and at a desk, once in light and once in dark. Neither the
+// browser nor axe may report a problem.
+func TestPages(t *testing.T) { showPages(t, chosenViews()) }
+
+func showPages(t *testing.T, in views) {
+	t.Helper()
 	h := newHouse(t, here)
 	today := time.Now().UTC().Format(time.DateOnly)
 	for _, r := range [][2]string{
@@ -68,7 +83,7 @@ func TestPages(t *testing.T) {
 		"why":    "/why?who=person/" + string(ann.ID) + "&target=" + string(door.ID), "health": "/health",
 		"sinks": "/sinks", "sink": "/sinks/hooks", "integrations": "/integrations",
 		"integration": "/integrations/home", "account": "/account", "admins": "/admins"}
-	for name, opts := range views {
+	for name, opts := range in {
 		p := h.openPage(opts)
 		p.Open("/sign-in")
 		h.checkLook(p, "sign-in", name)
@@ -88,8 +103,11 @@ func TestPages(t *testing.T) {
 
 // TestPagesOnTheWay does the same with the pages that are shown only once, such as those of set-up
 // and sign-in.
-func TestPagesOnTheWay(t *testing.T) {
-	for name, opts := range views {
+func TestPagesOnTheWay(t *testing.T) { showPagesOnTheWay(t, chosenViews()) }
+
+func showPagesOnTheWay(t *testing.T, in views) {
+	t.Helper()
+	for name, opts := range in {
 		t.Run(name, func(t *testing.T) {
 			h := newEmptyHouse(t) // loopback is outside
 			p := h.openPage(opts)

@@ -178,6 +178,7 @@ func readNote(w *httptest.ResponseRecorder) string {
 // Guesses from elsewhere must not lock the owner out. In an older design the owner's right password
 // used up the only try that became free, and none was left for the code.
 func TestGuessesElsewhereLeaveTheOwnersSecondStep(t *testing.T) {
+	t.Parallel()
 	c := newCastle(t)
 	thief, owner := c.newClient("203.0.113.9:1"), c.newClient("192.0.2.7:1")
 	for range 30 {
@@ -191,6 +192,7 @@ func TestGuessesElsewhereLeaveTheOwnersSecondStep(t *testing.T) {
 
 // The second step stays possible for longer than the longest wait after wrong codes.
 func TestSecondStepLastsLongerThanTheLongestWait(t *testing.T) {
+	t.Parallel()
 	c := newCastle(t)
 	owner := c.newClient("192.0.2.7:1")
 	if w := owner.post("/sign-in", "name", "owner", "password", password); w.Code != http.StatusSeeOther {
@@ -220,6 +222,7 @@ func TestSecondStepLastsLongerThanTheLongestWait(t *testing.T) {
 
 // An empty password, code or passkey does not count as a try. A wait is a 429 that says how long.
 func TestEmptyIsNoTry(t *testing.T) {
+	t.Parallel()
 	c := newCastle(t)
 	b := c.newClient("192.0.2.7:1")
 	for range 50 {
@@ -260,6 +263,7 @@ func TestEmptyIsNoTry(t *testing.T) {
 // A successful sign-in uses up no try, but it also gives no tries back to others at the same
 // address.
 func TestSuccessClearsNothingForOthers(t *testing.T) {
+	t.Parallel()
 	c := newCastle(t)
 	c.must("POST", "/v1/accounts", `{"name":"vic","role":"viewer","password":"`+password+`"}`, nil)
 	vic := c.newClient("192.0.2.7:1")
@@ -286,6 +290,7 @@ func TestSuccessClearsNothingForOthers(t *testing.T) {
 // Somebody who is signed in has own tries for the second step: strangers cannot use them up, and a
 // stolen sign-in gives no more tries than those.
 func TestSignedInStepsHaveTheirOwnTries(t *testing.T) {
+	t.Parallel()
 	c := newCastle(t)
 	owner, thief := c.newClient("192.0.2.7:1"), c.newClient("192.0.2.7:2") // behind one proxy
 	if ended := owner.signIn(); ended != "" {
@@ -323,6 +328,7 @@ func TestSignedInStepsHaveTheirOwnTries(t *testing.T) {
 // The cookie of a known browser gives no rights. It is valid for one account only, and for few
 // tries, wherever it is used.
 func TestBrowserCookie(t *testing.T) {
+	t.Parallel()
 	c := newCastle(t)
 	c.must("POST", "/v1/accounts", `{"name":"vic","role":"viewer","password":"`+password+`"}`, nil)
 	const name = "__Host-latchkey-browser"
@@ -398,6 +404,7 @@ func (b *rawClient) get(path, only string) *httptest.ResponseRecorder {
 // Somebody who has the password but no second step cannot sign others out: sign-ins that wait for
 // their second step are deleted first.
 func TestPendingStepsMakeRoomFirst(t *testing.T) {
+	t.Parallel()
 	c := newCastle(t)
 	owner := c.newClient("192.0.2.7:1")
 	if ended := owner.signIn(); ended != "" {
@@ -439,6 +446,7 @@ var attacks = map[string]attack{
 // browser. It reports how often the new browser got in.
 func runSiege(t *testing.T, from attack, long time.Duration) {
 	t.Helper()
+	t.Parallel()
 	c := newCastle(t)
 	k := newSoftKey(c, "owner")
 	home := c.newClient("192.0.2.7:1")
@@ -489,6 +497,7 @@ func runSiege(t *testing.T, from attack, long time.Duration) {
 
 // TestSiege is a short form of TestLongSiege.
 func TestSiege(t *testing.T) {
+	t.Parallel()
 	for name, attack := range attacks {
 		t.Run(name, func(t *testing.T) { runSiege(t, attack, 4*time.Hour) })
 	}

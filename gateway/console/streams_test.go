@@ -91,6 +91,7 @@ func TestStreamsAreCounted(t *testing.T) {
 
 // A stream stays open even if nothing happens for longer than a write may take, also over HTTP/1.1.
 func TestStreamLasts(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.addAccount("vera", "viewer")
 	var minted api.MintedToken

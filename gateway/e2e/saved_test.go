@@ -326,12 +326,14 @@ func TestChangedWhileStopped(t *testing.T) {
 // A gateway that is killed while it stops saves all or nothing, and nobody resumes a session twice:
 // after each kill the door opens again, and no nonce has two records.
 func TestKilledWhileStopping(t *testing.T) {
+	t.Parallel()
 	d := newLasting(t)
 	d.handOverStore()
 	if err := os.Remove(d.file()); err != nil {
 		t.Fatal(err)
 	}
 	p := d.runProcess()
+	d.lock.Drop() // it would notice by itself, but only at its next registration
 	resumed := 0
 	waits := []time.Duration{0, 4 * time.Millisecond, 20 * time.Millisecond, 20 * time.Second} // at most
 	for i, wait := range waits {
@@ -360,7 +362,7 @@ func TestKilledWhileStopping(t *testing.T) {
 		} else if strings.Contains(p.log.String(), "sessions resumed") {
 			t.Errorf("kill %d: sessions were resumed without a file", i)
 		}
-		d.lock.Drop() // it would notice by itself, but only at its next registration
+		d.lock.Drop()
 	}
 	if resumed == 0 {
 		t.Error("no stop was complete, not even the one that had the time")
