@@ -41,7 +41,8 @@ func TestBucketsAreEvictedOnlyWhenFull(t *testing.T) {
 			for i := range 50_000 {
 				switch random.IntN(8) {
 				case 0:
-					now = now.Add(time.Duration(random.ExpFloat64() * float64(time.Second) / float64(tc.perSecond)))
+					refill := float64(time.Second) / float64(tc.perSecond)
+					now = now.Add(time.Duration(random.ExpFloat64() * refill))
 				case 1: // often the very moment at which a bucket is full again
 					now = now.Add(time.Second / time.Duration(tc.perSecond))
 				}
@@ -73,7 +74,8 @@ func TestBucketsAreEvictedOnlyWhenFull(t *testing.T) {
 				}
 			}
 			if none == 0 || taken == 0 || refused == 0 && tc.burst > 1 {
-				t.Errorf("got %d without a bucket, %d taken, %d refused, want some of each", none, taken, refused)
+				t.Errorf("got %d without a bucket, %d taken, %d refused, want some of each", none, taken,
+					refused)
 			}
 		})
 	}

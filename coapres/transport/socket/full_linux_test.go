@@ -76,7 +76,8 @@ func addDeadNetwork(t *testing.T) {
 	call(s, unix.SIOCSIFADDR, "dead", address("10.9.0.1"))
 	call(s, unix.SIOCSIFNETMASK, "dead", address("255.255.0.0"))
 	for _, device := range []string{"lo", "dead"} {
-		call(s, unix.SIOCSIFFLAGS, device, func(r *unix.Ifreq) { r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING) })
+		call(s, unix.SIOCSIFFLAGS, device,
+			func(r *unix.Ifreq) { r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING) })
 	}
 }
 
