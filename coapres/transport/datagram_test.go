@@ -3,7 +3,11 @@ package transport
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +53,9 @@ func FuzzDatagram(f *testing.F) {
 		f.Add(from, uint8(0), makeHello(0, nil))
 		f.Add(from, uint8(spliceCookie), makeHello(1, make([]byte, record.CookieSize)))
 		f.Add(from, uint8(0), clients[withCID].sent[0][:20])
+		for _, b := range readForeign(f) {
+			f.Add(from, uint8(spliceCID|spliceCookie), b)
+		}
 	}
 	var begun time.Time // the beginner's last handshake
 	sent, heard := 0, 0 // bytes from and to the stranger
@@ -96,6 +103,32 @@ func FuzzDatagram(f *testing.F) {
 			t.Errorf("got %+v, want both sessions at their old addresses", got)
 		}
 	})
+}
+
+// readForeign returns the datagrams that the clients of OpenSSL and Mbed TLS sent in sessions with
+// their own servers.
+func readForeign(t testing.TB) (out [][]byte) {
+	t.Helper()
+	files, err := filepath.Glob("record/protect/testdata/sessions/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got %v, %v, want sessions", files, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if text, ok := strings.CutPrefix(line, "> "); ok {
+				b, err := hex.DecodeString(strings.TrimSpace(text))
+				if err != nil {
+					t.Fatalf("%s: %v", file, err)
+				}
+				out = append(out, b)
+			}
+		}
+	}
+	return out
 }
 
 // countWaiting reads what has arrived, and returns the number of bytes. Its deadline is in the

@@ -92,7 +92,7 @@ func (c capture) path() string { return filepath.Join("testdata", "sessions", c.
 
 // load reads a session: a comment, the line of a keylog file (the client's random and the master
 // secret), and one line for each datagram.
-func (c capture) load(t *testing.T) (s session) {
+func (c capture) load(t testing.TB) (s session) {
 	t.Helper()
 	text, err := os.ReadFile(c.path())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/pion/dtls/v3/pkg/crypto/ciphersuite"
@@ -190,6 +191,11 @@ func FuzzRecord(f *testing.F) {
 // plaintext. With the seeds of FuzzRecord, its seeds reach every statement of Open.
 func FuzzOpen(f *testing.F) {
 	sc := new(Scratch)
+	for _, c := range captures() { // sessions of OpenSSL and Mbed TLS
+		for _, d := range c.load(f).datagrams {
+			f.Add(uint8(slices.Index(suites, c.suite)), c.serverCID != "", false, d.b)
+		}
+	}
 	for i, suite := range suites {
 		for _, cid := range []string{"", "12345678"} {
 			s, _ := makePair(suite, []byte(cid))
