@@ -207,6 +207,8 @@ func (b *bench) measureLag(system string, g *outsideGateway, s outsideServer, do
 			if a.made.After(began) { // and so it is not of the waiting chain
 				lags.Add(a.came.Sub(a.made), nil)
 			}
+		case <-b.ctx.Done(): // the gateway has ended too
+			return b.ctx.Err()
 		case <-late:
 			return fmt.Errorf("%d of %d events arrived", lags.Count(), after-before)
 		}

@@ -87,7 +87,8 @@ func (b *bench) restarts(n, addresses int, runtime string, ways []string) (err e
 				return fmt.Errorf("started again: %w", err)
 			}
 			t.own, t.stop, t.usage = next.own, next.stop, next.usage
-			kase := fmt.Sprintf("%s sessions at %s, %s", humanize.Comma(int64(n)), count(addresses, "address"), how)
+			kase := fmt.Sprintf("%s sessions at %s, %s", humanize.Comma(int64(n)),
+				count(addresses, "address"), how)
 			if how == planned {
 				b.add(kase, gatewayName, "away", "s", time.Since(began).Seconds())
 				err = b.firstScans(kase, readers)

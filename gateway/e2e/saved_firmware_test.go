@@ -70,7 +70,8 @@ func isRefusedFirst(lines []string) bool {
 
 // isAskedFirst tells whether an actuator answers GET /act before it gets a command, which it obeys.
 func isAskedFirst(lines []string) bool {
-	state, command, receipt := indexOf(lines, "69|/act|"), indexOf(lines, "2|/act|"), indexOf(lines, "68|/act|")
+	state := indexOf(lines, "69|/act|")
+	command, receipt := indexOf(lines, "2|/act|"), indexOf(lines, "68|/act|")
 	return state >= 0 && state < command && command < receipt
 }
 
