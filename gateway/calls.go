@@ -49,6 +49,7 @@ func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 		c.g.log.Info("device registered", "device", p.Name, "addr", p.Addr)
 		c.g.bg.Go(func() { c.g.nodes.NoteChange(p, "registered") })
 	}
+	c.g.nodes.NoteAddress(p)
 	if p.Kind.Actuator() {
 		c.g.doors.Refresh(p.Device)
 	}

@@ -177,7 +177,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serve(g.outside.Run)
 	serve(g.keepUp)
 	serve(g.verify)
-	parts.Go(func() error { g.nodes.AskActuators(ctx, g.listener.Hint); return nil })
+	parts.Go(func() error { g.nodes.AskNodes(ctx, g.listener.Hint); return nil })
 	err = errors.Join(parts.Wait(), g.Close())
 
 	if g.store.Failed() == nil {

@@ -37,24 +37,39 @@ func (l *Listener) queueHint(to netip.AddrPort, known bool) {
 	l.socket.QueueUnproven(record.HelloRequest, to, known)
 }
 
+// LastSeen is where a key was last proven, to a process before this one.
+type LastSeen struct {
+	Identity string
+	Addr     netip.AddrPort
+}
+
 // Hint sends one hint to each of these addresses, in their order, and no faster than the gateway
 // can take the handshakes that follow. It is for the start of a gateway: nodes at these addresses
-// learn at once that their sessions are gone. It returns when all are sent or ctx ends.
-func (l *Listener) Hint(ctx context.Context, addrs []netip.AddrPort) {
+// learn at once that their sessions are gone. Until a key is proven elsewhere, its address counts as
+// known. Hint returns when all are sent or ctx ends.
+func (l *Listener) Hint(ctx context.Context, seen []LastSeen) {
 	select {
 	case <-l.resumed:
 	case <-ctx.Done():
 	}
-	pace := rate.NewLimiter(limits.HintRate, 1)
-	for _, to := range addrs {
-		if !to.IsValid() || pace.Wait(ctx) != nil {
+	l.mu.Lock()
+	for _, s := range seen {
+		if s.Addr.IsValid() && l.holders[s.Identity] == nil {
+			l.budget.NoteProven(s.Identity, s.Addr.Addr())
+		}
+	}
+	l.mu.Unlock()
+	pace := rate.NewLimiter(limits.StartRate, 1)
+	for _, s := range seen {
+		if !s.Addr.IsValid() || pace.Wait(ctx) != nil {
 			continue
 		}
 		l.mu.Lock()
-		free := l.peers[to] == nil && !l.hints.MayBeInHandshake(to, time.Now())
+		now := time.Now()
+		free := l.peers[s.Addr] == nil && !l.hints.MayBeInHandshake(s.Addr, now)
 		l.mu.Unlock()
 		if free {
-			l.queueHint(to, true)
+			l.queueHint(s.Addr, true)
 			l.socket.Flush()
 		}
 	}

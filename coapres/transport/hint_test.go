@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -231,18 +232,22 @@ func TestHintsAtTheStart(t *testing.T) {
 	s := startSite(t, Config{}, answerEcho)
 	there, _ := s.openRawSession(t, "127.0.0.1", true)
 	var sockets []unknownPeer
-	var addrs []netip.AddrPort
-	for range 20 {
+	var seen []LastSeen
+	for i := range 20 {
 		c := newUnknownPeer(t, s.Addr())
 		sockets = append(sockets, c)
-		addrs = append(addrs, c.LocalAddr().(*net.UDPAddr).AddrPort())
+		seen = append(seen, LastSeen{fmt.Sprint("seen ", i), c.LocalAddr().(*net.UDPAddr).AddrPort()})
 	}
-	addrs = append(addrs, there.conn.LocalAddr().(*net.UDPAddr).AddrPort(), netip.AddrPort{})
+	seen = append(seen, LastSeen{"there", there.conn.LocalAddr().(*net.UDPAddr).AddrPort()}, LastSeen{"nowhere",
+		netip.AddrPort{}}, LastSeen{"elsewhere", netip.MustParseAddrPort("127.0.0.9:9")})
 	began := time.Now()
-	s.Hint(t.Context(), addrs)
-	if took := time.Since(began); took < time.Duration(len(sockets)-1)*time.Second/limits.HintRate {
+	s.Hint(t.Context(), seen)
+	if took := time.Since(began); took < time.Duration(len(sockets)-1)*time.Second/limits.StartRate {
 		t.Errorf("got %d hints within %v, want them no faster than the rate of handshakes", len(sockets),
 			took)
+	}
+	if !s.budget.IsKnown(netip.MustParseAddr("127.0.0.9")) {
+		t.Error("an address where a key was proven before is not known")
 	}
 	for i, c := range sockets {
 		if got := c.collectAnswers(t); len(got) != 1 || !record.IsHelloRequest(got[0]) {
@@ -254,7 +259,7 @@ func TestHintsAtTheStart(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.Hint(ctx, addrs) // returns, because its context has ended
+	s.Hint(ctx, seen) // returns, because its context has ended
 }
 
 // After a hint a node pings the gateway and keeps its session if the ping is answered. Renew opens

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -260,7 +259,7 @@ func TestNoHintToAResumedSession(t *testing.T) {
 	hinted := make(chan struct{})
 	go func() {
 		defer close(hinted)
-		next.Hint(t.Context(), []netip.AddrPort{list[0].Home})
+		next.Hint(t.Context(), []LastSeen{{string(known), list[0].Home}})
 	}()
 	select {
 	case <-hinted:

@@ -3,7 +3,6 @@ package doorwatch
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -150,8 +149,8 @@ func (w *Watch) read(device access.ID, soonest time.Time) (known bool, err error
 		return false, session.ErrOffline
 	}
 	known, err = w.Sessions.Refresh(context.Background(), p)
-	if c, ok := p.Caller.(interface{ Home() netip.AddrPort }); ok && err == nil {
-		w.Answered(p.Device, c.Home())
+	if err == nil {
+		w.Answered(p)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		w.Log.Warn("state not read", "device", p.Name, "err", err)

@@ -7,7 +7,6 @@ package doorwatch
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -29,8 +28,8 @@ type Config struct {
 	Log      *slog.Logger
 	// Go runs f in a goroutine and returns true, or returns false if the gateway is being closed.
 	Go func(f func()) bool
-	// Answered is called with the address from which an actuator has answered.
-	Answered func(device access.ID, at netip.AddrPort)
+	// Answered is called after an actuator has answered.
+	Answered func(p *coapres.Peer)
 	// StateRead is called when an actuator's state was read.
 	StateRead func(device access.ID)
 }

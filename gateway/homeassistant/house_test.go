@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -158,7 +157,7 @@ func newSite(t *testing.T, o mosquitto.Options) *site {
 	s.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: s.store, Feed: s.feed,
 		Sessions: s.sessions,
 		Log:      discard, Go: func(f func()) bool { s.tasks.Go(f); return true },
-		Answered: func(access.ID, netip.AddrPort) {}, StateRead: func(access.ID) {}})
+		Answered: func(*coapres.Peer) {}, StateRead: func(access.ID) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

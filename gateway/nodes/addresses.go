@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/keys"
 )
@@ -16,8 +18,8 @@ import (
 // addressPause is the least time between writes of addresses.
 const addressPause = 10 * time.Second
 
-// addresses holds the last addresses of actuators that are not on disk yet. The zero value is ready
-// for use.
+// addresses holds the last addresses of nodes that are not on disk yet. The zero value is ready for
+// use.
 type addresses struct {
 	mu      sync.Mutex
 	waiting map[access.ID]netip.AddrPort // guarded by mu
@@ -25,8 +27,8 @@ type addresses struct {
 	written time.Time                    // guarded by mu
 }
 
-// note records the address from which an actuator has answered. Another machine may have that
-// address tomorrow, so it is only a place to ask.
+// note records the address where a device has proven its key. Another machine may have that address
+// tomorrow, so it is only a place to ask.
 func (a *addresses) note(device access.ID, at netip.AddrPort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,59 +78,64 @@ func (a *addresses) forget(device access.ID) {
 	delete(a.kept, device)
 }
 
-// NoteAddress records the address from which an actuator has answered, to ask there after a
-// restart.
-func (n *Nodes) NoteAddress(device access.ID, at netip.AddrPort) { n.addresses.note(device, at) }
+// NoteAddress records the last address that a node has proven, to ask there after a restart.
+func (n *Nodes) NoteAddress(p *coapres.Peer) {
+	if c, ok := p.Caller.(interface{ Home() netip.AddrPort }); ok {
+		n.addresses.note(p.Device, c.Home())
+	}
+}
 
-// KeepAddresses writes the addresses of actuators, if that is due. It tries again later what it
-// cannot write: without an address a gateway only finds its actuator later after a start.
+// KeepAddresses writes the addresses of nodes, if that is due. It tries again later what it cannot
+// write: without an address a node only finds out later that the gateway has restarted.
 func (n *Nodes) KeepAddresses(ctx context.Context, now time.Time) {
 	at := n.addresses.due(now)
 	if at == nil {
 		return
 	}
-	left, err := n.Store.PutAddresses(ctx, at)
-	switch {
-	case err != nil:
-		n.Log.Debug("addresses not kept", "err", err)
-	case left == 0:
-		n.addresses.done(at)
+	for left := len(at); left > 0; {
+		var err error
+		if left, err = n.Store.PutAddresses(ctx, at); err != nil {
+			n.Log.Debug("addresses not kept", "err", err)
+			return
+		}
 	}
+	n.addresses.done(at)
 }
 
-// AskActuators sends a hint to the last address of each actuator, locks first. Without a hint they
-// would notice only at their next registration, half a minute later, that their session is gone.
-func (n *Nodes) AskActuators(ctx context.Context, hint func(ctx context.Context, to []netip.AddrPort)) {
+// AskNodes sends a hint to the last address of each node, to locks first and then to lamps. Without a
+// hint they would notice only at their next registration, half a minute later, that their session is
+// gone.
+func (n *Nodes) AskNodes(ctx context.Context, hint func(ctx context.Context, to []transport.LastSeen)) {
 	at, err := n.Store.Addresses(ctx)
 	if err != nil {
-		n.Log.Warn("actuators not asked", "err", err)
+		n.Log.Warn("nodes not asked", "err", err)
 		return // they connect by themselves
 	}
 	n.addresses.done(at)
 	p := n.Store.Snapshot()
-	var order []access.Device
-	for id := range at {
-		if d, ok := p.Devices[id]; ok && d.Kind.Actuator() {
-			order = append(order, d)
+	newest := map[access.ID]keys.Key{}
+	for _, k := range p.Keys {
+		if was, ok := newest[k.Device]; k.State.Usable() && (!ok || k.LastUsed.After(was.LastUsed)) {
+			newest[k.Device] = k
 		}
 	}
-	slices.SortFunc(order, func(a, b access.Device) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.ID, b.ID))
+	var to []transport.LastSeen
+	for device, addr := range at {
+		if k, ok := newest[device]; ok {
+			to = append(to, transport.LastSeen{Identity: string(k.ID), Addr: addr})
+		}
+	}
+	rank := func(seen transport.LastSeen) int {
+		switch kind := p.Devices[p.Keys[keys.ID(seen.Identity)].Device].Kind; {
+		case kind == keys.KindLock:
+			return 0
+		case kind.Actuator():
+			return 1
+		}
+		return 2
+	}
+	slices.SortFunc(to, func(a, b transport.LastSeen) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Identity, b.Identity))
 	})
-	var to []netip.AddrPort
-	asked := map[netip.AddrPort]bool{}
-	for _, d := range order {
-		if addr := at[d.ID]; !asked[addr] {
-			asked[addr] = true
-			to = append(to, addr)
-		}
-	}
 	hint(ctx, to)
-}
-
-func rank(d access.Device) int {
-	if d.Kind == keys.KindLock {
-		return 0
-	}
-	return 1
 }

@@ -158,6 +158,7 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 		n.Sessions.Closed(peer)
 		return errGone
 	}
+	n.NoteAddress(peer)
 	if resumed {
 		n.resumeSession(peer, was)
 		return nil

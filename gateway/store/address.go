@@ -13,8 +13,8 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// The store keeps the last address of each actuator, so that a gateway that starts again can ask it
-// first. An address is not part of the policy: it makes no event and no digest covers it. It also
+// The store keeps the last address of each node, so that a gateway that starts again can send it a
+// hint. An address is not part of the policy: it makes no event and no digest covers it. It also
 // proves nothing about who is there.
 
 // Addresses returns the last addresses of devices, by their record ids. The map belongs to the

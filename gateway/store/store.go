@@ -1,5 +1,5 @@
 // Package store keeps the policy, scan counters, the event chain, the website's sign-ins and the
-// last addresses of actuators in Badger, sealed, behind one batching writer. It does not decide who
+// last addresses of devices in Badger, sealed, behind one batching writer. It does not decide who
 // may do what, speaks no network protocol and returns no record in its stored form.
 package store
 

@@ -11,7 +11,10 @@ const (
 	HintPeerRate, HintPeerBurst     = 1, 3
 	HintSourceRate, HintSourceBurst = 20, 200
 	HintRate                        = 400 // as many as handshakes; twice as many at once
-	maxHinted                       = 8192
+	// StartRate is how many hints a second a gateway sends after its start. Handshakes from known
+	// addresses have two shares, so that many can follow.
+	StartRate = HandshakeRate * 3 / 2
+	maxHinted = 8192
 	// After a ClientHello; libcoap with GnuTLS gives up its handshake at a hint.
 	HintRest  = 5 * time.Second
 	hintSlots = 1 << 16
