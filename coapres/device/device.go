@@ -194,30 +194,36 @@ func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 		case <-hinted: // a hint that comes too early is followed later
 			hinted, follow = nil, time.After(time.Until(d.pinged.Add(hintPause)))
 		case <-follow:
-			if next := d.followHint(ctx, l); next != nil {
+			next, err := d.followHint(ctx, l)
+			switch {
+			case next != nil:
 				<-l.conn.Done()
 				return next, nil
+			case err != nil: // perhaps the gateway was too busy
+				follow = time.After(time.Until(d.pinged.Add(hintPause)))
+			default:
+				hinted, follow = l.conn.Hinted(), nil
 			}
-			hinted, follow = l.conn.Hinted(), nil
 		}
 	}
 }
 
 // followHint asks the gateway whether it still has the session, and opens another session if no
-// answer comes. The old session stays in use until then. It returns the new session, or nil.
-func (d *Device) followHint(ctx context.Context, l *link) *link {
+// answer comes. The old session stays in use until then. It returns the new session, or nil if the
+// gateway has answered.
+func (d *Device) followHint(ctx context.Context, l *link) (*link, error) {
 	d.pinged = time.Now()
 	d.cfg.Log.Info("hint, asking the gateway", "device", d.cfg.Name)
 	if l.conn.Ping(ctx) == nil {
-		return nil
+		return nil, nil
 	}
 	next := &link{}
 	var err error
 	if next.conn, err = l.conn.Renew(ctx, d.handler(next)); err != nil {
 		d.cfg.Log.Info("no new session after a hint", "device", d.cfg.Name, "err", err)
-		return nil
+		return nil, err
 	}
-	return next
+	return next, nil
 }
 
 // register makes or updates the registration (RFC 9176 §5).

@@ -21,6 +21,7 @@ import (
 const (
 	maxPerPeer = 8               // half-open associations of one address and port
 	queueHalf  = 8               // records that wait for pion
+	settleTime = time.Second / 2 // a younger half-open association makes no room for another
 	finishTime = 5 * time.Second // from the first encrypted record to the end of the handshake
 	maxHeld    = 8               // datagrams that are held until a new address is proven
 	// The longest record with an empty CoAP message, in bytes; a GET /act is longer.
@@ -61,6 +62,7 @@ type association struct {
 
 	known  bool     // counted in the reserved share
 	digest [32]byte // of the hello that began the association
+	begun  time.Time
 
 	pion     atomic.Pointer[negotiation] // nil after the handshake
 	usesCID  atomic.Bool                 // the node sends our CID, as the handshake agreed

@@ -81,7 +81,7 @@ func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, err
 		g.abandon()
 		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
 	}
-	hctx, cancel := context.WithTimeout(ctx, handshakeTime)
+	hctx, cancel := context.WithTimeout(ctx, nodeHandshakeTime)
 	defer cancel()
 	err = dc.HandshakeContext(hctx)
 	if g.done.Store(true); err != nil {

@@ -56,7 +56,7 @@ func (l *Listener) answerHello(r []byte, from netip.AddrPort) {
 		return
 	}
 	ok, known := l.budget.Allow(from.Addr(), now)
-	if !ok {
+	if !ok || !l.makeRoom(p, known, now) {
 		l.mu.Unlock()
 		l.warnBusy(from)
 		l.reportFailure(Failure{Addr: from, Cause: CauseBusy})
@@ -93,9 +93,8 @@ func (l *Listener) sendCookie(h record.Hello, from netip.AddrPort, known bool, n
 	l.counts.cookies.Add(1)
 }
 
-// addHalf makes room for a half-open association and adds it. The caller holds l.mu.
+// addHalf adds a half-open association. The caller holds l.mu and has made room for it.
 func (l *Listener) addHalf(a *association, p *peer) {
-	l.makeRoom(p, a.known)
 	l.peers[a.at] = p // makeRoom may have emptied it
 	p.half = append(p.half, a)
 	l.cids[a.cid] = a
@@ -108,24 +107,29 @@ func (l *Listener) addHalf(a *association, p *peer) {
 
 // makeRoom evicts half-open associations until one more fits: first the oldest of the same peer,
 // then those of whichever group exceeds its share. A quarter of the places is reserved for known
-// addresses, which may also use what strangers leave free. Strangers may not use that quarter. The
-// caller holds l.mu.
-func (l *Listener) makeRoom(p *peer, known bool) {
+// addresses, which may also use what strangers leave free. Strangers may not use that quarter. It
+// evicts none that may still complete: nobody tells the node, and it would wait until its handshake
+// times out, while a hello that is dropped comes again after a second. The caller holds l.mu.
+func (l *Listener) makeRoom(p *peer, known bool, now time.Time) (ok bool) {
 	if len(p.half) >= maxPerPeer {
 		l.evict(p.half[0])
 	}
 	for {
 		strange, reserved := l.strangers.Len(), l.reserved.Len()
 		full := strange+reserved >= l.cfg.MaxHandshakes
+		group := l.reserved
 		switch {
 		case !known && strange > 0 && strange >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4, full &&
 			reserved == 0:
-			l.evict(findOldest(l.strangers))
-		case full:
-			l.evict(findOldest(l.reserved))
-		default:
-			return
+			group = l.strangers
+		case !full:
+			return true
 		}
+		oldest := findOldest(group)
+		if now.Sub(oldest.begun) < l.cfg.settle {
+			return false
+		}
+		l.evict(oldest)
 	}
 }
 
@@ -165,7 +169,7 @@ func (l *Listener) warnBusy(from netip.AddrPort) {
 // newAssociation makes an association for a hello. The caller holds l.mu.
 func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 	digest [32]byte) (*association, context.Context, error) {
-	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest,
+	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, begun: time.Now(),
 		current: from,
 		home:    from,
 		proven:  true} // its cookie came back; pion's own, if it asks for one, is shorter than a hello

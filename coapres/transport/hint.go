@@ -43,8 +43,8 @@ type LastSeen struct {
 	Addr     netip.AddrPort
 }
 
-// Hint sends one hint to each of these addresses, in their order, and no faster than the gateway
-// can take the handshakes that follow. It is for the start of a gateway: nodes at these addresses
+// Hint sends one hint to each of these addresses, in their order, and no faster than gateway and
+// nodes complete the handshakes that follow. It is for the start of a gateway: nodes at these addresses
 // learn at once that their sessions are gone. Until a key is proven elsewhere, its address counts as
 // known. Hint returns when all are sent or ctx ends.
 func (l *Listener) Hint(ctx context.Context, seen []LastSeen) {
@@ -64,6 +64,7 @@ func (l *Listener) Hint(ctx context.Context, seen []LastSeen) {
 		if !s.Addr.IsValid() || pace.Wait(ctx) != nil {
 			continue
 		}
+		l.awaitHandshakes(ctx)
 		l.mu.Lock()
 		now := time.Now()
 		free := l.peers[s.Addr] == nil && !l.hints.MayBeInHandshake(s.Addr, now)
@@ -72,5 +73,19 @@ func (l *Listener) Hint(ctx context.Context, seen []LastSeen) {
 			l.queueHint(s.Addr, true)
 			l.socket.Flush()
 		}
+	}
+}
+
+// awaitHandshakes waits while many handshakes from known addresses are under way, but not for long:
+// somebody at such an address could keep them up.
+func (l *Listener) awaitHandshakes(ctx context.Context) {
+	for range 10 {
+		l.mu.Lock()
+		many := l.reserved.Len() > l.cfg.MaxHandshakes/2
+		l.mu.Unlock()
+		if !many || ctx.Err() != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -58,6 +58,7 @@ type Config struct {
 	// ends.
 	Resume func(ctx context.Context) []saved.Association
 
+	settle   time.Duration // for tests: instead of settleTime
 	stateful bool       // for tests: as if pion had changed, see pioncookie.go
 	unsent   func() int // for tests: as if so many bytes of the send buffer were in use
 	handled  int        // for tests: instead of maxHandled
@@ -150,6 +151,9 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	if cfg.Handshake == 0 {
 		cfg.Handshake = handshakeTime
+	}
+	if cfg.settle == 0 {
+		cfg.settle = settleTime
 	}
 	if cfg.Idle == 0 {
 		cfg.Idle = defaultIdle

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -122,7 +123,7 @@ func (l *lines) list() []string {
 // short, and a node can still open a session.
 func TestMaxHandshakes(t *testing.T) {
 	var log lines
-	s := startSite(t, Config{MaxHandshakes: 4, Handshake: 500 * time.Millisecond,
+	s := startSite(t, Config{MaxHandshakes: 4, Handshake: 500 * time.Millisecond, settle: 1,
 		Log: slog.New(slog.NewTextHandler(&log, nil))}, answerEcho)
 	n, c := s.throughNAT(t, nil)
 	// Otherwise its close_notify could come before the handshake is complete, and count as a
@@ -493,7 +494,7 @@ func TestPortIsFreeAfterClose(t *testing.T) {
 // Handshakes from other addresses do not evict those from addresses where a key was proven, which
 // have a reserved share.
 func TestReservedShare(t *testing.T) {
-	s := startSite(t, Config{MaxHandshakes: 8}, answerEcho)
+	s := startSite(t, Config{MaxHandshakes: 8, settle: 1}, answerEcho)
 	n, c := s.throughNAT(t, nil) // from 127.0.0.1
 	receiveFrom(t, s.opened)     // the node completes its handshake before the listener does
 	_ = c.End()
@@ -568,7 +569,7 @@ func TestHandshakesOfOneSource(t *testing.T) {
 // A flood from a known address, from behind the node's router or with a stolen key, evicts only
 // handshakes from that address: neither those of strangers nor those of other known addresses.
 func TestKnownAddressEvictsItsOwn(t *testing.T) {
-	s := startSite(t, Config{MaxHandshakes: 16}, answerEcho)
+	s := startSite(t, Config{MaxHandshakes: 16, settle: 1}, answerEcho)
 	for host, id := range map[string]keys.ID{"127.0.0.2": known, "127.0.0.3": another} {
 		c := newRawClient(t, host, s.Addr(), s.secret.PSK())
 		c.identity = string(id)
@@ -603,6 +604,48 @@ func TestKnownAddressEvictsItsOwn(t *testing.T) {
 		receiveFrom(t, s.opened)
 		if err := c.requestOnce(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// When many handshakes are under way at once, one more waits: its hello is dropped and comes again.
+// If it took the place of another, that node would wait until its handshake times out.
+func TestHandshakesUnderWayStay(t *testing.T) {
+	s := startSite(t, Config{MaxHandshakes: 8, settle: time.Minute}, answerEcho)
+	var waiting []*rawClient
+	for i := range 6 { // as many as strangers may have
+		c := newRawClient(t, fmt.Sprintf("127.0.0.%d", 2+i), s.Addr(), s.secret.PSK())
+		if err := c.sayHello(); err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, c)
+	}
+	dialled := make(chan *Conn, 1)
+	go func() {
+		c, err := s.tryDial(t, s.Addr().String(), another, s.secret, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		dialled <- c
+	}()
+	eventually(t, "one more is refused", func() bool { return len(s.listFailures()) > 0 })
+	for _, c := range waiting {
+		for _, st := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
+			_ = c.doStep(st)
+		}
+		receiveFrom(t, s.opened)
+		if err := c.requestOnce(); err != nil {
+			t.Error(err)
+		}
+	}
+	if c := receiveFrom(t, dialled); c != nil {
+		if _, err := postEcho(c, "x", 5*time.Second); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, f := range s.listFailures() {
+		if f.Cause != CauseBusy || f.Addr.Addr().String() != "127.0.0.1" {
+			t.Errorf("got %+v, want only the one more refused", f)
 		}
 	}
 }

@@ -36,8 +36,11 @@ var suites = []dtls.CipherSuiteID{
 }
 
 const (
-	handshakeTime  = 30 * time.Second
-	flightInterval = time.Second // a node's, RFC 6347 §4.2.4.1
+	handshakeTime  = 30 * time.Second // at the gateway
+	flightInterval = time.Second      // a node's, RFC 6347 §4.2.4.1
+	// A node's: enough for four retransmissions. Then it begins anew, for a gateway that was
+	// restarted in the middle of a handshake knows nothing of it.
+	nodeHandshakeTime = 15 * time.Second
 	// The gateway's. A node that has lost a datagram retransmits its flight first, and then we
 	// retransmit ours. A timer as short as the node's would not help, and it would delay a node
 	// that takes our retransmission for an answer, as GnuTLS does.
