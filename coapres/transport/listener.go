@@ -59,9 +59,9 @@ type Config struct {
 	Resume func(ctx context.Context) []saved.Association
 
 	settle   time.Duration // for tests: instead of settleTime
-	stateful bool       // for tests: as if pion had changed, see pioncookie.go
-	unsent   func() int // for tests: as if so many bytes of the send buffer were in use
-	handled  int        // for tests: instead of maxHandled
+	stateful bool          // for tests: as if pion had changed, see pioncookie.go
+	unsent   func() int    // for tests: as if so many bytes of the send buffer were in use
+	handled  int           // for tests: instead of maxHandled
 }
 
 // Listener accepts DTLS associations on one UDP socket. One goroutine splits every datagram and
