@@ -416,42 +416,62 @@ func TestNoWebsiteWithoutSeccomp(t *testing.T) {
 }
 
 // The parent bounds the connections, whatever the child does: an address with too many loses its
-// oldest. Connections with a sign-in stay open.
+// oldest. Connections with a sign-in stay open, once the child has told the parent of it. Nobody waits
+// for that, so it may come after the answer.
 func TestBoundsAreTheParents(t *testing.T) {
-	s := newSite(t, "site", func(c *website.Config) {
-		c.Bounds = limit.Connections{All: 8, EachAddr: 8, Known: 4, EachKnown: 2}
-	})
+	for try := 1; ; try++ {
+		s := newSite(t, "site", func(c *website.Config) {
+			c.Bounds = limit.Connections{All: 8, EachAddr: 8, Known: 4, EachKnown: 2}
+		})
+		closed, again, address := s.crowd()
+		if again != address && try < 10 {
+			continue // the crowd was faster than the child
+		}
+		if again != address {
+			t.Errorf("a signed-in connection: got %q, want %q, the same connection", again, address)
+		}
+		for i, over := range closed {
+			if over != (i < 13) {
+				t.Errorf("connection %d: closed is %v, want that only the oldest are closed", i, over)
+			}
+		}
+		return
+	}
+}
+
+// crowd signs in on one connection and opens 20 others. It tells which of those were closed, and from
+// which address the first one sent afterwards and before.
+func (s *site) crowd() (closed []bool, again, address string) {
+	s.t.Helper()
 	known := s.newVisitor()
 	r, _ := http.NewRequest(http.MethodGet, "https://"+s.addr+"/hello", http.NoBody)
 	r.Header.Set("Account", "ann")
 	first, err := known.Do(r)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, s.log)
+		s.t.Fatalf("%v\n%s", err, s.log)
 	}
-	address, _ := io.ReadAll(first.Body)
+	body, _ := io.ReadAll(first.Body)
 	_ = first.Body.Close()
 	var crowd []net.Conn
 	for range 20 {
 		c, err := net.Dial("tcp", s.addr)
 		if err != nil {
-			t.Fatal(err)
+			s.t.Fatal(err)
 		}
 		defer func() { _ = c.Close() }()
 		crowd = append(crowd, c)
 	}
 	for i, c := range crowd {
 		wait := 10 * time.Second
-		if i >= 13 {
+		if i >= 12 {
 			wait = 100 * time.Millisecond
 		}
 		_ = c.SetReadDeadline(time.Now().Add(wait))
 		_, err := c.Read(make([]byte, 1))
-		if over := !errors.Is(err, os.ErrDeadlineExceeded); over != (i < 13) {
-			t.Errorf("connection %d: closed is %v, %v, want that only the oldest are closed", i, over, err)
-		}
+		closed = append(closed, !errors.Is(err, os.ErrDeadlineExceeded))
 	}
-	again, err := s.get(known, "/hello")
-	if err != nil || again != string(address) {
-		t.Errorf("a signed-in connection: got %q, %v, want %q, the same connection", again, err, address)
+	if again, err = s.get(known, "/hello"); err != nil {
+		s.t.Fatal(err)
 	}
+	return closed, again, string(body)
 }
