@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -49,6 +50,7 @@ func (k SiteKey) derive(label string) []byte {
 // Keys are the keys derived from a site key, one for each purpose.
 type Keys struct {
 	Seal, Digest, Decoy, head, Browser, Sessions []byte
+	Sign                                         ed25519.PrivateKey
 	SiteID                                       string // 10 letters; not a secret
 	credential                                   *macs
 }
@@ -61,8 +63,12 @@ func (k SiteKey) DeriveKeys() Keys {
 	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"),
 		credential: newMACs(k.derive("credential 1")), Decoy: k.derive("decoy 1"),
 		head: k.derive("site head 1"), Browser: k.derive("browser 1"), Sessions: k.derive("sessions 1"),
+		Sign:   k.SigningKey(),
 		SiteID: crockford.EncodeToString(k.derive("site id 1"))[:10]}
 }
+
+// SigningKey returns the key with which the site signs what must be checked without the site key.
+func (k SiteKey) SigningKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(k.derive("sign 1")) }
 
 // CredentialID returns the keyed hash that identifies a card in the store.
 func (k Keys) CredentialID(uid []byte) [32]byte { return k.credential.sum(uid) }
@@ -132,3 +138,6 @@ func (k Keys) SignHead(line string) string {
 	m.Write([]byte(line))
 	return crockford.EncodeToString(m.Sum(nil))
 }
+
+// SigningPublic returns the key that checks what [Keys.Sign] has signed.
+func (k Keys) SigningPublic() ed25519.PublicKey { return k.Sign.Public().(ed25519.PublicKey) }
