@@ -46,6 +46,7 @@ var ladder = map[string]float64{
 	"gateway/access/accounts":  2.1,
 	"gateway/audit":            2.1,
 	"gateway/access/sinks":     2.2,
+	"gateway/access/retention": 2.2,
 	"gateway/cloudevent":       2.2,
 	"gateway/sink/sender":      2,
 	"gateway/sink/webhook":     2.5,

@@ -89,22 +89,3 @@ func (b *batch) listRemovedAddresses(writes map[record.Key][]byte) (gone []recor
 	}
 	return gone
 }
-
-// compareAddresses compares the addresses on disk with those in memory and with the devices of the
-// policy.
-func compareAddresses(disk, memory map[record.Key]netip.AddrPort, p *access.Policy) error {
-	for key, at := range disk {
-		if known, ok := memory[key]; !ok || known != at {
-			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)
-		}
-		if _, ok := p.Devices[key.ID()]; !ok {
-			return fmt.Errorf("store: %v: of no device: %w", key, ErrCorrupt)
-		}
-	}
-	for key := range memory {
-		if _, ok := disk[key]; !ok {
-			return fmt.Errorf("store: %v: in memory and not on disk: %w", key, ErrCorrupt)
-		}
-	}
-	return nil
-}

@@ -239,9 +239,12 @@ func (b *batch) describe(changes []access.Change) string {
 // latestAfter returns the latest time of the events after seq.
 func (b *batch) latestAfter(seq uint64) (latest eventTime, err error) {
 	durable, _ := b.w.s.Head()
+	if seq < b.cut.Seq {
+		latest = eventTime{b.cut.Seq, b.cut.Latest}
+	}
 	err = b.w.s.readDB(func(txn *badger.Txn) error {
 		chain := b.w.s.reader.OpenChain(txn)
-		for n := seq + 1; n <= durable; n++ {
+		for n := max(seq, b.cut.Seq) + 1; n <= durable; n++ {
 			ev, err := chain.ReadEvent(n)
 			if err != nil {
 				return err

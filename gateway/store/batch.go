@@ -18,6 +18,7 @@ type batch struct {
 	w        *writer
 	policy   *access.Policy
 	head     record.Head
+	cut      record.Cut
 	counters *record.Counters         // a layer over the writer's
 	leaves   map[access.ID]record.Sum // of the counter records in this batch
 	times    []eventTime              // of the events in this batch
@@ -25,7 +26,7 @@ type batch struct {
 	event    record.Encoder           // of one event
 	decision record.Event             // the event of one decision
 	room     [512]byte                // memory of the first page, enough for a few events
-	headRoom [192]byte                // memory of the head, which has some 170 bytes
+	headRoom [208]byte                // memory of the head, which has some 170 bytes
 
 	writes map[record.Key][]byte // plaintexts; nil deletes
 	size   int                   // their cost against a transaction's limit
@@ -46,7 +47,7 @@ func (w *writer) newBatch() *batch {
 		b = &batch{w: w, counters: record.NewCounters(w.counters), writes: make(map[record.Key][]byte)}
 	}
 	now := w.s.now.Load()
-	b.policy, b.head = now.kept, now.head
+	b.policy, b.head, b.cut = now.kept, now.head, now.cut
 	return b
 }
 
@@ -156,9 +157,9 @@ const checkpointEvents = 1024
 
 // checkpoint puts the counters that moved since the last checkpoint into an empty batch, if many
 // events have passed.
-func (b *batch) checkpoint() error {
+func (b *batch) checkpoint(events uint64) error {
 	w := b.w
-	if b.head.Seq-b.head.CountersAt < w.s.opts.checkpoint || w.space.full {
+	if b.head.Seq-b.head.CountersAt < events || w.space.full {
 		return nil
 	}
 	b.leaves = make(map[access.ID]record.Sum, len(w.moved))

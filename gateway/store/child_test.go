@@ -56,6 +56,8 @@ func childMain(what string) int {
 		return shortenMain(rest)
 	case "panic":
 		return panicMain()
+	case "cut":
+		return cutMain(rest)
 	case "rush":
 		return rushMain(rest)
 	}

@@ -322,7 +322,7 @@ func TestDamageWhileRunning(t *testing.T) {
 			wantNamed(t, err.Error(), "db/000002.sst")
 			// The walk alone, which reads the mapped files, does not end the process either.
 			err = s.readIfOpen(t.Context(), func(txn *badger.Txn) error {
-				_, err := s.verifyChain(t.Context(), txn, nil, nil)
+				_, err := s.reader.VerifyChain(t.Context(), txn, nil, nil)
 				return err
 			})
 			t.Log(err)

@@ -75,20 +75,22 @@ func (b *batch) recordEvent(ev *record.Event) error {
 	return b.appendEvent(ev)
 }
 
-// Events returns up to limit durable events whose sequence number is from or above, oldest first. A
-// from of 0 means 1.
+// Events returns up to limit durable events whose sequence number is from or above, oldest first. If
+// events were removed, it begins at [Store.First] at the earliest.
 func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error) {
 	if err := s.checkUsable(ctx); err != nil {
 		return nil, err
 	}
-	from = max(from, 1)
 	last, _ := s.Head()
 	if from > last || limit <= 0 {
 		return nil, nil
 	}
-	last = min(last, from+uint64(limit)-1)
-	out := make([]audit.Event, 0, last-from+1)
+	var out []audit.Event
 	err := s.readIfOpen(ctx, func(txn *badger.Txn) error {
+		// Here, because events that are removed from now on are still in txn.
+		from = max(from, s.First())
+		last = min(last, from+uint64(limit)-1)
+		out = make([]audit.Event, 0, last-from+1)
 		chain := s.reader.OpenChain(txn)
 		for seq := from; seq <= last; seq++ {
 			if err := ctx.Err(); err != nil {
@@ -131,8 +133,8 @@ func (s *Store) EventsSince(ctx context.Context, t time.Time, limit int) ([]audi
 	var out []audit.Event
 	seq, _ := s.Head()
 	err := s.readIfOpen(ctx, func(txn *badger.Txn) error {
-		chain := s.reader.OpenChain(txn)
-		for older := 0; seq > 0 && older < clockSlack && len(out) < limit; seq-- {
+		chain, first := s.reader.OpenChain(txn), s.First()
+		for older := 0; seq >= first && older < clockSlack && len(out) < limit; seq-- {
 			if err := ctx.Err(); err != nil {
 				return err
 			}

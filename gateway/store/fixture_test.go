@@ -20,6 +20,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/access/retention"
 	"latchkey/gateway/access/sinks"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
@@ -31,8 +32,9 @@ var update = flag.Bool("update", false,
 
 // newest is the folder that writeFixture writes. In v1 every event is a record of its own, and the
 // counters are always on disk; v2 has no accounts and no sign-ins; v3 has no addresses; v4 has
-// no integrations, PINs and sinks, and older forms of the site and of grants.
-const newest = "testdata/v5"
+// no integrations, PINs and sinks, and older forms of the site and of grants; v5 has no retention,
+// and no event was removed.
+const newest = "testdata/v6"
 
 // TestStoredOldDatabaseOpens loads the keys and sealed values that stores of each version wrote,
 // and reads them. The site.key in a folder of testdata is used by that store alone.
@@ -40,7 +42,7 @@ func TestStoredOldDatabaseOpens(t *testing.T) {
 	if *update {
 		writeFixture(t)
 	}
-	for _, fixture := range []string{"testdata/v1", "testdata/v2", "testdata/v3", "testdata/v4", newest} {
+	for _, fixture := range []string{"testdata/v1", "testdata/v2", "testdata/v3", "testdata/v4", "testdata/v5", newest} {
 		t.Run(filepath.Base(fixture), func(t *testing.T) { checkFixture(t, fixture) })
 	}
 }
@@ -155,6 +157,9 @@ func describeStore(t *testing.T, s *Store) string {
 			fmt.Fprintf(&out, "dead letter %s %+v\n", r.ID, d)
 		}
 	}
+	if r := s.Removed(); !r.IsZero() {
+		fmt.Fprintf(&out, "removed %+v\n", r)
+	}
 	for _, ev := range mustEvents(t, s, 1) {
 		b, err := json.Marshal(ev)
 		if err != nil {
@@ -195,8 +200,12 @@ func writeFixture(t *testing.T) {
 	mustPutSignIn(t, s, "phone", "signed in as keeper", c.Now().Add(time.Hour))
 	mustPutAddresses(t, s,
 		map[access.ID]netip.AddrPort{id("front-lock"): netip.MustParseAddrPort("192.0.2.7:40001")})
-	mustMoveCursor(t, s, id("hook"), audit.SinkCursor{Epoch: 3, Seq: 2, Hash: keys.Hash{2}, Failing: c.Now()},
-		audit.DeadLetter{Seq: 1, Why: "HTTP 413", Tries: 1, At: c.Now()})
+	mustApply(t, s, putAll(retention.Setting{Days: 400})...)
+	mustMoveCursor(t, s, id("hook"), audit.SinkCursor{Epoch: 3, Seq: 9, Hash: keys.Hash{2}, Failing: c.Now()},
+		audit.DeadLetter{Seq: 8, Why: "HTTP 413", Tries: 1, At: c.Now()})
+	if got := cutUpTo(t, s, 100); got != 5 {
+		t.Fatalf("got %d events removed, want 5: a sink begins at 7", got)
+	}
 	want := describeStore(t, s)
 	checkAndClose(t, s)
 	all := readRaw(t, o.Dir)

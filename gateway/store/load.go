@@ -37,7 +37,8 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 		moved:  make(map[access.ID]struct{}),
 		leaves: img.Leaves, signIns: img.SignIns, addrs: img.Addrs, cursors: img.Cursors, dead: img.Dead}
 	w.mergeCounters(img.Counters)
-	s.now.Store(&published{policy: p, kept: p, head: img.Head})
+	s.now.Store(&published{policy: p, kept: p, head: img.Head, cut: img.Cut})
+	s.removed.Store(img.Cut.Seq)
 	b := w.newBatch()
 	b.sweepSignIns(s.opts.Now(), maxSignIns)
 	w.finishBatch(b)

@@ -131,18 +131,3 @@ func (b *batch) sweepSignIns(now time.Time, keep int) {
 		b.deleteSignIn(key)
 	}
 }
-
-// compareSignIns compares the sign-ins on disk with those in memory.
-func compareSignIns(disk, memory map[record.Key]time.Time) error {
-	for key, expiry := range disk {
-		if at, known := memory[key]; !known || !at.Equal(expiry) {
-			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)
-		}
-	}
-	for key := range memory {
-		if _, known := disk[key]; !known {
-			return fmt.Errorf("store: %v: in memory and not on disk: %w", key, ErrCorrupt)
-		}
-	}
-	return nil
-}

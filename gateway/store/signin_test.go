@@ -327,7 +327,7 @@ func TestSignInsAndSpace(t *testing.T) {
 // A version of the program that does not know sign-ins and accounts can read heads up to version 2.
 func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 	for name, was := range map[string]byte{"testdata/v1": 1, "testdata/v2": 2, "testdata/v3": 3,
-		"testdata/v4": 4, newest: 5} {
+		"testdata/v4": 4, "testdata/v5": 5, newest: 6} {
 		s := loadFixture(t, name)
 		version := func() (v byte) {
 			if err := s.db.View(func(txn *badger.Txn) error {
@@ -345,8 +345,8 @@ func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 			t.Errorf("%s: got head version %d, want %d", name, got, was)
 		}
 		mustPutSignIn(t, s, "laptop", "ann", s.opts.Now().Add(time.Hour))
-		if got := version(); got != 5 {
-			t.Errorf("%s: got head version %d after a sign-in, want 5", name, got)
+		if got := version(); got != 6 {
+			t.Errorf("%s: got head version %d after a sign-in, want 6", name, got)
 		}
 	}
 }

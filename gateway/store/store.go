@@ -140,9 +140,10 @@ type Store struct {
 
 	witnessed chan struct{} // closed when site.head is not written any more; nil in memory
 
-	now    atomic.Pointer[published]
-	failed atomic.Pointer[failure]
-	fatal  sync.Once
+	now     atomic.Pointer[published]
+	removed atomic.Uint64 // the newest event that is removed or about to be
+	failed  atomic.Pointer[failure]
+	fatal   sync.Once
 
 	ballast *folder.Ballast // nil in memory
 	held    atomic.Int64    // restrictions that act in memory only
@@ -167,6 +168,7 @@ type published struct {
 	policy *access.Policy // in effect, with restrictions that are not durable
 	kept   *access.Policy // as it is on disk
 	head   record.Head
+	cut    record.Cut
 }
 
 type failure struct{ cause error }

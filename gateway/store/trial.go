@@ -118,7 +118,7 @@ func (o Options) runTrial(ctx context.Context, t trial) (*tried, error) {
 			return &r, r.err()
 		}
 	}
-	if why := lastWords(said.String()); why != "" {
+	if why := folder.ParsePanic(said.String()); why != "" {
 		return nil, o.blameFile(why)
 	}
 	return nil, fmt.Errorf("store: %s could not be tried out (%w); nothing was changed: see that this "+
@@ -131,30 +131,7 @@ func (o Options) blameFile(why string) error {
 	if err := folder.TakeSurvey(o.files().DB, math.MaxInt64).Damage(); err != nil {
 		return err
 	}
-	return crashed(why)
-}
-
-// lastWords returns the first line that a Go program prints when it panics or gets a signal.
-func lastWords(stderr string) string {
-	for line := range strings.Lines(stderr) {
-		for _, mark := range []string{"panic: ", "fatal error: ", "SIGBUS", "SIGSEGV",
-			"unexpected fault address"} {
-			if strings.HasPrefix(line, mark) {
-				return strings.TrimSpace(line)
-			}
-		}
-	}
-	return ""
-}
-
-// crashed returns the damage of a store whose files look whole, but make the database engine crash.
-func crashed(why string) *folder.Damage {
-	if len(why) > 120 {
-		why = why[:120]
-	}
-	return &folder.Damage{Name: "db/", What: fmt.Sprintf("the database engine breaks down at it (%s), "+
-		"though every file matches its checksums", why),
-		Whole: "which record it is cannot be told", Do: folder.DoCopy}
+	return folder.DescribeCrash(why)
 }
 
 // run tries the store out in this process.
@@ -162,7 +139,7 @@ func (t trial) run(ctx context.Context) (r *tried) {
 	r = &tried{}
 	defer func() {
 		if p := recover(); p != nil {
-			r.Damage = crashed(fmt.Sprint(p))
+			r.Damage = folder.DescribeCrash(fmt.Sprint(p))
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that became shorter raises SIGBUS
@@ -209,38 +186,13 @@ func (t trial) examine(ctx context.Context, r *tried) error {
 			_, err = record.Codecs.Policy.New().With(img.Records...)
 		}
 		if err == nil && w != nil {
-			err = s.checkWitness(txn, w, &img.Head, v.CountMems())
+			err = s.reader.CheckWitness(txn, w, img, v.CountMems())
 		}
 		if err == nil && t.All {
-			err = s.reader.Walk(ctx, txn, &img.Head, 0, keys.Hash{},
-				func(*record.Event) error { return nil })
+			err = s.reader.WalkAll(ctx, txn, img, func(*record.Event) error { return nil })
 		}
-		return s.explainDamage(ctx, txn, err)
+		return s.reader.ExplainDamage(ctx, txn, err)
 	})
-}
-
-// explainDamage adds to the error of a record what is whole and what to do.
-func (s *Store) explainDamage(ctx context.Context, txn *badger.Txn, err error) error {
-	var d *folder.Damage
-	if err == nil || errors.As(err, &d) || !errors.Is(err, ErrCorrupt) {
-		return err
-	}
-	name, what, _ := strings.Cut(strings.TrimPrefix(err.Error(), "store: "), ": ")
-	last := s.findIntactEnd(ctx, txn)
-	whole := "no event verifies"
-	if last > 0 {
-		whole = fmt.Sprintf("events 1 to %d verify", last)
-	}
-	return &folder.Damage{Name: name, What: what,
-		Whole: "every file of db/ matches its checksums and " + whole, Do: folder.DoCopy}
-}
-
-// findIntactEnd returns the newest event up to which the chain is intact.
-func (s *Store) findIntactEnd(ctx context.Context, txn *badger.Txn) (last uint64) {
-	end := record.Head{Seq: math.MaxUint64}
-	_ = s.reader.Walk(ctx, txn, &end, 0, keys.Hash{},
-		func(ev *record.Event) error { last = ev.Seq; return nil })
-	return last
 }
 
 // open opens what the survey found, with these tables, in a scratch folder, and calls f with it.

@@ -1,42 +1,13 @@
 package store
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"latchkey/gateway/store/folder"
-	"latchkey/gateway/store/record"
-	"latchkey/keys"
 )
 
 // witnessEvery is how far the database may be ahead of site.head while events come.
 const witnessEvery = 10 * time.Second
-
-// checkWitness returns an error if the database lacks what site.head has seen.
-func (s *Store) checkWitness(txn *badger.Txn, w *folder.Witness, h *record.Head, mems int) error {
-	const do = "put the whole data folder back from a copy; if db/ alone was put back, or an older " +
-		"latchkey has run on it since, remove site.head"
-	if w.Seq > h.Seq {
-		return &folder.Damage{Name: "db/",
-			What: fmt.Sprintf("ends at event %d, and site.head has seen event %d: a file with the newest "+
-				"records is missing, or db/ is an older copy",
-				h.Seq, w.Seq), Do: do}
-	}
-	if w.Open && mems == 0 {
-		return &folder.Damage{Name: "db/", What: "the newest " + folder.MemExt +
-			" file is missing: the store was open when the program ended, and then there is one", Do: do}
-	}
-	c := s.reader.OpenChain(txn)
-	hash, err := c.ReadHash(w.Seq)
-	if err == nil && hash != keys.Hash(w.Hash) {
-		return &folder.Damage{Name: "db/",
-			What: fmt.Sprintf("its event %d is not the one that site.head has seen: db/ is another "+
-				"store's, or an older copy that went on", w.Seq), Do: do}
-	}
-	return err
-}
 
 // keepWitness writes site.head until the store closes. If that fails, only site.head is out of
 // date.

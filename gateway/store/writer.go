@@ -162,7 +162,7 @@ func (w *writer) runBatch(first *request) (next *request) {
 	}
 	w.measureSpace()
 	b := w.newBatch()
-	if err := b.checkpoint(); err != nil {
+	if err := b.checkpoint(w.s.opts.checkpoint); err != nil {
 		first.done <- err
 		return nil
 	}
@@ -264,7 +264,7 @@ func (w *writer) adopt(b *batch) {
 		delete(w.moved, device)
 	}
 	w.mergeCounters(b.counters)
-	next := &published{policy: b.policy, kept: b.policy, head: b.head}
+	next := &published{policy: b.policy, kept: b.policy, head: b.head, cut: b.cut}
 	if len(w.held) > 0 {
 		next.policy = w.s.now.Load().policy
 	}

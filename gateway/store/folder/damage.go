@@ -105,3 +105,26 @@ func userName(id int) string {
 	}
 	return fmt.Sprint("user ", id)
 }
+
+// ParsePanic returns the first line that a Go program prints when it panics or gets a signal.
+func ParsePanic(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		for _, mark := range []string{"panic: ", "fatal error: ", "SIGBUS", "SIGSEGV",
+			"unexpected fault address"} {
+			if strings.HasPrefix(line, mark) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
+}
+
+// DescribeCrash returns the damage of a store whose files look whole, but make the database engine crash.
+func DescribeCrash(why string) *Damage {
+	if len(why) > 120 {
+		why = why[:120]
+	}
+	return &Damage{Name: "db/", What: fmt.Sprintf("the database engine breaks down at it (%s), "+
+		"though every file matches its checksums", why),
+		Whole: "which record it is cannot be told", Do: DoCopy}
+}

@@ -65,3 +65,27 @@ func (v *Survey) newest(id uint64) (map[string]uint64, error) {
 	err := v.eachEntry(id, func(e entry) { out[e.key] = max(out[e.key], e.version) })
 	return out, err
 }
+
+// CheckLiveTables reads the tables of a database in use, without Badger, which would read its memory
+// maps. It reads only tables that MANIFEST names, because others may be incomplete. It calls rest
+// after each.
+func CheckLiveTables(db string, rest func() error) error {
+	live, err := ReadLiveTables(db)
+	if err != nil {
+		return err
+	}
+	for id := range live {
+		if err := CheckTable(db, id); err != nil {
+			// A compaction may have deleted it meanwhile.
+			if now, merr := ReadLiveTables(db); merr != nil {
+				return merr
+			} else if _, still := now[id]; still {
+				return err
+			}
+		}
+		if err := rest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -11,23 +11,25 @@ import (
 
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
-	"latchkey/keys"
 )
 
 // blamePolicy names the record that makes the policy disagree with its digest. It uses the change
 // records, which list what each policy event wrote.
-func (r *Reader) blamePolicy(ctx context.Context, txn *badger.Txn) error {
-	if err := r.CompareChanges(ctx, txn); err != nil {
+func (r *Reader) blamePolicy(ctx context.Context, txn *badger.Txn, img *Image) error {
+	if err := r.CompareChanges(ctx, txn, img); err != nil {
 		return err
 	}
 	return fmt.Errorf("store: policy: the records do not agree with their digest: %w", seal.ErrCorrupt)
 }
 
 // CompareChanges compares the policy records with the change records and names the first record
-// that differs.
-func (r *Reader) CompareChanges(ctx context.Context, txn *badger.Txn) error {
+// that differs. About a record that was last written by a removed event it says nothing.
+func (r *Reader) CompareChanges(ctx context.Context, txn *badger.Txn, img *Image) error {
 	want := make(map[record.Key][]byte) // empty: deleted
-	err := r.ForEach(ctx, txn, record.KindChange, func(_ record.Key, plain []byte) error {
+	err := r.ForEach(ctx, txn, record.KindChange, func(key record.Key, plain []byte) error {
+		if key.Seq() <= img.Cut.Seq {
+			return fmt.Errorf("it was removed and is back: %w", seal.ErrCorrupt)
+		}
 		rec, err := record.Decode[record.ChangeRecord](plain)
 		for _, c := range rec.Changed {
 			want[record.Key(c.Key)] = c.Leaf
@@ -43,6 +45,7 @@ func (r *Reader) CompareChanges(ctx context.Context, txn *badger.Txn) error {
 		err := r.ForEach(ctx, txn, c.Prefix(), func(key record.Key, plain []byte) error {
 			seen[key] = true
 			switch short, known := want[key]; {
+			case !known && img.Cut.Seq > 0: // a removed event wrote it
 			case !known:
 				return fmt.Errorf("no policy event wrote it: %w", seal.ErrCorrupt)
 			case len(short) == 0:
@@ -66,7 +69,7 @@ func (r *Reader) CompareChanges(ctx context.Context, txn *badger.Txn) error {
 
 // blameCounters names the device whose counter does not agree with the chain.
 func (r *Reader) blameCounters(ctx context.Context, txn *badger.Txn, img *Image) error {
-	want, err := r.ReplayCounters(ctx, txn, &img.Head)
+	want, err := r.ReplayCounters(ctx, txn, img)
 	if err != nil {
 		return err
 	}
@@ -76,12 +79,17 @@ func (r *Reader) blameCounters(ctx context.Context, txn *badger.Txn, img *Image)
 	return fmt.Errorf("store: counters: the records do not agree with their digest: %w", seal.ErrCorrupt)
 }
 
-// ReplayCounters computes from the chain alone what the counter records must be.
-func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn,
-	h *record.Head) (*record.Counters, error) {
+// ReplayCounters computes from the chain what the counter records must be. It takes a counter that
+// a removed event moved as it is.
+func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn, img *Image) (*record.Counters, error) {
 	want := record.NewCounters(nil)
-	err := r.Walk(ctx, txn, h, 0, keys.Hash{}, func(ev *record.Event) error {
-		if ev.Seq <= h.CountersAt {
+	for device, c := range img.Counters.Under.ByDevice {
+		if c.Seq <= img.Cut.Seq {
+			want.Put(device, c)
+		}
+	}
+	err := r.WalkAll(ctx, txn, img, func(ev *record.Event) error {
+		if ev.Seq <= img.Head.CountersAt {
 			want.Take(ev)
 		}
 		return nil

@@ -5,6 +5,7 @@ package reader
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -22,15 +23,19 @@ import (
 // Reader reads the records of one store. It may be used from any goroutine.
 type Reader struct {
 	sealer seal.Sealer
-	digest []byte // key of the digests over records
+	digest []byte            // key of the digests over records
+	signer ed25519.PublicKey // checks the statement of removed events
 }
 
 // New makes a reader with the keys of a site.
-func New(k seal.Keys) *Reader { return &Reader{seal.New(k.Seal), k.Digest} }
+func New(k seal.Keys) *Reader {
+	return &Reader{seal.New(k.Seal), k.Digest, k.SigningPublic()}
+}
 
 // Image is everything in the database except older events.
 type Image struct {
 	Head     record.Head
+	Cut      record.Cut       // what was removed of the chain
 	Records  []access.Change  // every policy record, as a Put
 	policy   record.Tally     // computed, not as recorded
 	Counters *record.Counters // the counter records, and over them the events since head.countersAt
@@ -139,7 +144,8 @@ func (r *Reader) ReadMeta(txn *badger.Txn, img *Image) error {
 	if img.Head, err = record.DecodeHead(plain); err != nil {
 		return fmt.Errorf("store: %v: %w", record.HeadKey, err)
 	}
-	return nil
+	img.Cut, err = r.readCut(txn, &img.Head)
+	return err
 }
 
 // agree checks that head, chain, policy and counters agree.
@@ -149,6 +155,9 @@ func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
 		return fmt.Errorf("store: %v: older than event %d: %w", record.HeadKey, last, seal.ErrCorrupt)
 	}
 	chain := r.OpenChain(txn)
+	if err := r.checkBorder(chain, &img.Cut); err != nil {
+		return err
+	}
 	from, err := chain.ReadHash(h.CountersAt)
 	if err != nil {
 		return err
@@ -161,23 +170,39 @@ func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
 		return img.odd
 	}
 	if img.policy != h.Policy {
-		return r.blamePolicy(ctx, txn)
+		return r.blamePolicy(ctx, txn, img)
 	}
-	if h.PolicyAt == 0 {
-		if h.Policy.Count != 0 {
-			return fmt.Errorf("store: %v: records without a policy event: %w", record.HeadKey,
-				seal.ErrCorrupt)
-		}
-	} else if ev, err := chain.ReadEvent(h.PolicyAt); err != nil {
+	if err := agreePolicyEvent(chain, img); err != nil {
 		return err
-	} else if ev.Kind != audit.EventPolicy || ev.Digest != h.Policy.Sum.Bytes() {
-		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.PolicyAt,
-			seal.ErrCorrupt)
 	}
 	if img.counted != h.Counters {
 		return r.blameCounters(ctx, txn, img)
 	}
 	return nil
+}
+
+// agreePolicyEvent checks that the policy event that the head names carries the policy's digest. If
+// it was removed, the statement does.
+func agreePolicyEvent(chain *Chain, img *Image) error {
+	h := &img.Head
+	if h.PolicyAt == 0 {
+		if h.Policy.Count != 0 {
+			return fmt.Errorf("store: %v: records without a policy event: %w", record.HeadKey,
+				seal.ErrCorrupt)
+		}
+		return nil
+	}
+	if h.PolicyAt <= img.Cut.Seq {
+		if img.Cut.PolicyAt != h.PolicyAt || img.Cut.Policy != h.Policy.Sum.Bytes() {
+			return fmt.Errorf("store: %v: does not carry the policy's digest: %w", record.CutKey, seal.ErrCorrupt)
+		}
+		return nil
+	}
+	ev, err := chain.ReadEvent(h.PolicyAt)
+	if err == nil && (ev.Kind != audit.EventPolicy || ev.Digest != h.Policy.Sum.Bytes()) {
+		err = fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.PolicyAt, seal.ErrCorrupt)
+	}
+	return err
 }
 
 // Get returns a record's plaintext. If there is no such record the error is seal.ErrCorrupt.

@@ -33,6 +33,7 @@ var otherKinds = map[byte]string{
 const (
 	FormatKey Key = "mf"
 	HeadKey   Key = "mh"
+	CutKey    Key = "mc" // the statement of the events that were removed
 )
 
 // NameKind returns the name, for people, of the records whose Badger keys begin with the letter.
@@ -111,6 +112,8 @@ func (k Key) String() string {
 		return "format record"
 	case k == HeadKey:
 		return "head record"
+	case k == CutKey:
+		return "statement of removed events"
 	case !ok:
 		return "unknown record " + hex.EncodeToString([]byte(k))
 	case len(k) == 1:

@@ -27,6 +27,7 @@ var Codecs = newCodecs(
 	grantCodec,
 	accountCodec,
 	sinkCodec,
+	retentionCodec,
 )
 
 // codec stores the records of one kind. R is the record, by value, and S its stored form, an

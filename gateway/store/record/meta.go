@@ -23,6 +23,7 @@ type Head struct {
 	PolicyAt   uint64    // the policy event that carries policy's digest, 0 before the first
 	Counters   Tally     // over the counter records
 	CountersAt uint64    // the newest event that is in the counter records
+	Cut        uint64    // the newest event that was removed, see [Cut]; 0 for none
 }
 
 // headVersion is the version of the head that this program writes. It also grows with each new kind
@@ -42,6 +43,7 @@ type headRecord struct {
 	CounterSum   []byte `cbor:"7,keyasint"`
 	CounterCount uint64 `cbor:"8,keyasint"`
 	CountersAt   uint64 `cbor:"9,keyasint,omitempty"`
+	Cut          uint64 `cbor:"10,keyasint,omitempty"` // since version 6
 }
 
 // AppendTo appends the plaintext of the head: its version and a [headRecord].
@@ -56,6 +58,7 @@ func (h *Head) AppendTo(b []byte) []byte {
 	m.hash(7, h.Counters.Sum.Bytes())
 	m.uint(8, h.Counters.Count)
 	m.someUint(9, h.CountersAt)
+	m.someUint(10, h.Cut)
 	return m.b
 }
 
@@ -76,7 +79,8 @@ func DecodeHead(plain []byte) (Head, error) {
 	}
 	return Head{Seq: r.Seq, Hash: keys.Hash(r.Hash), Latest: r.Latest.Time(),
 		Policy: Tally{sumOf([32]byte(r.PolicySum)), r.PolicyCount}, PolicyAt: r.PolicyAt,
-		Counters: Tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}, CountersAt: r.CountersAt}, nil
+		Counters: Tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}, CountersAt: r.CountersAt,
+		Cut: r.Cut}, nil
 }
 
 // ChangeRecord lists what one policy event wrote, so that a record that does not agree with the

@@ -41,7 +41,7 @@ func headByReflection(t *testing.T, h *Head) []byte {
 	t.Helper()
 	p, c := h.Policy.Sum.Bytes(), h.Counters.Sum.Bytes()
 	b, err := Encode(headVersion, headRecord{h.Seq, h.Hash[:], MakeStamp(h.Latest), p[:], h.Policy.Count,
-		h.PolicyAt, c[:], h.Counters.Count, h.CountersAt})
+		h.PolicyAt, c[:], h.Counters.Count, h.CountersAt, h.Cut})
 	if err != nil {
 		t.Fatal(err)
 	}
