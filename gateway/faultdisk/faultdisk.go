@@ -46,6 +46,31 @@ func Mount(t testing.TB, kind string, mib int) string {
 	return mnt
 }
 
+// CutPower does to a disk of the kind "ext4" what a power cut does: nothing reaches it any more, not
+// even the journal, and what was not synced is lost. Each system call that needs the disk fails.
+func CutPower(mnt string) error {
+	f, err := os.Open(mnt)
+	if err != nil {
+		return err
+	}
+	const (
+		shutdown   = 0x8004587d // EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32)
+		noLogFlush = 2          // EXT4_GOING_FLAGS_NOLOGFLUSH
+	)
+	return errors.Join(unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush), f.Close())
+}
+
+// Remount brings a disk of the kind "ext4" back as the start of a machine does. Nothing may use it.
+func Remount(t testing.TB, mnt string) {
+	t.Helper()
+	for _, args := range [][]string{{"umount", mnt}, {"mount", "-o", "loop",
+		filepath.Join(filepath.Dir(mnt), "image"), mnt}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+}
+
 // Fill takes every free block of a disk at once. empty frees them.
 func Fill(t testing.TB, mnt string) (empty func()) {
 	t.Helper()

@@ -13,7 +13,7 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-func TestLongKilledCutter(t *testing.T) { killCutterOften(t, 40) }
+func TestLongKilledCutter(t *testing.T) { killCutterOften(t, newDownfall(t, ""), 40) }
 
 // TestLongCutOfAMillion removes nearly all of 1,000,000 events, and prints how long taps take
 // without and with that, and what the folder takes before and after.

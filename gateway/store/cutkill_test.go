@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -73,50 +71,29 @@ func cutMain(dir string) int {
 	return 3
 }
 
-// killCutterOften kills a process that removes events, so many times. Each time the store must open
-// without help and verify, and all that was durable must be there, or gone.
-func killCutterOften(t *testing.T, times int) {
+// killCutterOften runs a process that removes events and ends it at a random moment, so many times.
+// Each time the store must open without help and verify, and all that was durable must be there, or
+// gone.
+func killCutterOften(t *testing.T, e *downfall, times int) {
 	dir, cut, events := "", uint64(0), uint64(0)
 	for i := range times {
-		if i%5 == 0 { // five times in a row on one store
-			dir = filepath.Join(t.TempDir(), "data")
-		}
 		was := cut
-		if i%5 == 0 {
-			was, cut = 0, 0
+		if i%5 == 0 { // five times in a row on one store
+			dir, was, cut = filepath.Join(e.mnt, fmt.Sprint("data", i/5)), 0, 0
 		}
-		cmd := makeChild(t.Context(), "cut "+dir)
-		out, err := cmd.StdoutPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		said, cuts, event := "", 0, uint64(0)
+		event := uint64(0)
 		limit, late := 1+rand.IntN(12), time.Duration(rand.IntN(4000))*time.Microsecond
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			what, rest, _ := strings.Cut(lines.Text(), " ")
-			n := uint64(0)
-			parseNumber(rest, &n)
+		e.endChild(t, "cut "+dir, limit, late, func(what string, n uint64) (counted, known bool) {
 			switch what {
 			case "event":
 				event = max(event, n)
+				return false, true
 			case "cut":
-				if cut = max(cut, n); cut > was {
-					cuts++
-				}
-				if cuts == limit {
-					time.AfterFunc(late, func() { _ = cmd.Process.Kill() })
-				}
-			default:
-				said = lines.Text()
+				cut = max(cut, n)
+				return cut > was, true
 			}
-		}
-		_ = cmd.Wait()
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || said != "" {
-			t.Fatalf("got %v, %s, want it killed", cmd.ProcessState, said)
-		}
+			return false, false
+		})
 		s, err := Open(t.Context(), Options{Dir: dir, MinFree: 1, memTable: smallTable})
 		if err != nil {
 			t.Fatalf("kill %d, after event %d and the removal up to %d: %v", i, event, cut, err)
@@ -134,4 +111,4 @@ func killCutterOften(t *testing.T, times int) {
 }
 
 // TestKilledCutter is a short form of TestLongKilledCutter.
-func TestKilledCutter(t *testing.T) { killCutterOften(t, 5) }
+func TestKilledCutter(t *testing.T) { killCutterOften(t, newDownfall(t, ""), 5) }

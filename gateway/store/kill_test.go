@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -82,25 +83,108 @@ func rushMain(dir string) int {
 	return 3
 }
 
-// killWriterOften runs a process that writes and kills it at a random moment, so many times. The
-// store is on a small disk of that kind, which may be full then, or in a folder of the test. Each
-// time the store must open without help and have everything that was durable.
-func killWriterOften(t *testing.T, kind string, full bool, times int) {
-	mnt := t.TempDir()
-	if kind != "" {
-		mnt = faultdisk.Mount(t, kind, 256)
+// downfall is how a process that uses a store ends.
+type downfall struct {
+	mnt   string // the disk
+	fill  bool   // the disk is full before
+	power bool   // the disk loses its power before
+}
+
+// newDownfall returns one on a small disk of that kind, or in a folder of the test.
+func newDownfall(t *testing.T, kind string) *downfall {
+	t.Helper()
+	if kind == "" {
+		return &downfall{mnt: t.TempDir()}
 	}
+	return &downfall{mnt: faultdisk.Mount(t, kind, 256)}
+}
+
+// endChild runs a child and ends it late after limit lines for which counts is true. It calls counts
+// with each line that says that something is durable. What is said once the power is being cut does
+// not count: nobody would hear it, and ext4 may say then that it has synced what it has not.
+func (e *downfall) endChild(t *testing.T, what string, limit int, late time.Duration,
+	counts func(what string, n uint64) (counted, known bool)) {
+	t.Helper()
+	cmd := makeChild(t.Context(), what)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, said := 0, ""
+	empty, ended := func() {}, make(chan error, 1)
+	var dark atomic.Bool
+	for scan := bufio.NewScanner(out); scan.Scan(); {
+		name, rest, _ := strings.Cut(scan.Text(), " ")
+		n := uint64(0)
+		parseNumber(rest, &n)
+		if dark.Load() {
+			continue
+		}
+		counted, known := counts(name, n)
+		if !known {
+			said = scan.Text()
+		}
+		if !counted {
+			continue
+		}
+		if lines++; lines == limit {
+			if e.fill {
+				empty = faultdisk.Fill(t, e.mnt)
+			}
+			time.AfterFunc(late, func() {
+				var err error
+				if e.power {
+					dark.Store(true)
+					err = faultdisk.CutPower(e.mnt)
+				}
+				_ = cmd.Process.Kill()
+				ended <- err
+			})
+		}
+	}
+	_ = cmd.Wait()
+	if lines >= limit {
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty()
+	if e.power {
+		faultdisk.Remount(t, e.mnt)
+		return // it may have ended by itself meanwhile
+	}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || said != "" {
+		t.Fatalf("got %v, %s, want it killed", cmd.ProcessState, said)
+	}
+}
+
+// killWriterOften runs a process that writes and ends it at a random moment, so many times. Each
+// time the store must open without help and have everything that was durable.
+func killWriterOften(t *testing.T, e *downfall, times int) {
+	mnt := e.mnt
 	torn, events := 0, uint64(0)
 	for i := range times {
 		dir := filepath.Join(mnt, fmt.Sprint("data", i/5)) // five times in a row on one store
 		if i%5 == 0 && i > 0 {
 			remove(t, filepath.Join(mnt, fmt.Sprint("data", i/5-1)))
 		}
-		event, account, signIn := killRush(t, dir, func() func() {
-			if !full {
-				return func() {}
+		var event, account, signIn uint64
+		limit, late := 1+rand.IntN(150), time.Duration(rand.IntN(3000))*time.Microsecond
+		e.endChild(t, "rush "+dir, limit, late, func(what string, n uint64) (bool, bool) {
+			switch what {
+			case "event":
+				event = max(event, n)
+			case "account":
+				account = max(account, n)
+			case "sign-in":
+				signIn = max(signIn, n)
+			default:
+				return true, false
 			}
-			return faultdisk.Fill(t, mnt)
+			return true, true
 		})
 		if hasTornLog(t, dir) {
 			torn++
@@ -135,48 +219,6 @@ func killWriterOften(t *testing.T, kind string, full bool, times int) {
 
 func parseNumber(s string, n *uint64) bool { _, err := fmt.Sscan(s, n); return err == nil }
 
-// killRush runs a writer and kills it, and returns the newest of each kind that it printed as
-// durable.
-func killRush(t *testing.T, dir string, fill func() (empty func())) (event, account, signIn uint64) {
-	t.Helper()
-	cmd := makeChild(t.Context(), "rush "+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	acks, said := 0, ""
-	limit, late := 1+rand.IntN(150), time.Duration(rand.IntN(3000))*time.Microsecond
-	empty := func() {}
-	for lines := bufio.NewScanner(out); lines.Scan(); acks++ {
-		what, rest, _ := strings.Cut(lines.Text(), " ")
-		n := uint64(0)
-		parseNumber(rest, &n)
-		switch what {
-		case "event":
-			event = max(event, n)
-		case "account":
-			account = max(account, n)
-		case "sign-in":
-			signIn = max(signIn, n)
-		default:
-			said = lines.Text()
-		}
-		if acks == limit {
-			empty = fill()
-			time.AfterFunc(late, func() { _ = cmd.Process.Kill() })
-		}
-	}
-	_ = cmd.Wait()
-	empty()
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || said != "" {
-		t.Fatalf("got %v, %s, want it killed", cmd.ProcessState, said)
-	}
-	return event, account, signIn
-}
-
 // hasTornLog tells whether a log ends in the middle of an entry.
 func hasTornLog(t *testing.T, dir string) (torn bool) {
 	t.Helper()
@@ -192,4 +234,20 @@ func hasTornLog(t *testing.T, dir string) (torn bool) {
 }
 
 // TestKilledWriter is a short form of TestLongKilledWriter.
-func TestKilledWriter(t *testing.T) { killWriterOften(t, "", false, 12) }
+func TestKilledWriter(t *testing.T) { killWriterOften(t, newDownfall(t, ""), 12) }
+
+// TestPowerCut is a short form of TestLongPowerCut.
+func TestPowerCut(t *testing.T) { cutPowerOften(t, 5) }
+
+// cutPowerOften cuts the power of the disk so many times while a process writes, and as often while
+// another removes old events.
+func cutPowerOften(t *testing.T, times int) {
+	for name, often := range map[string]func(*testing.T, *downfall, int){"writer": killWriterOften,
+		"cutter": killCutterOften} {
+		t.Run(name, func(t *testing.T) {
+			e := newDownfall(t, "ext4")
+			e.power = true
+			often(t, e, times)
+		})
+	}
+}
