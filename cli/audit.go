@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -47,6 +48,10 @@ func verifyEvents(x *call) error {
 	}
 	if x.json() || got.OK {
 		text := fmt.Sprintf("ok: %d events, each chained to the one before", got.Seq)
+		if r := got.Removed; !r.IsZero() {
+			text = fmt.Sprintf("ok: events %d to %d, each chained to the one before. %s", r.Before, got.Seq,
+				r.Sentence(time.Local))
+		}
 		if err := x.show(raw, func(w io.Writer) { printLine(w, text) }); err != nil {
 			return err
 		}

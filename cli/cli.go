@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -29,7 +28,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	defer stop()
-	if err := forbidDumps(); err != nil {
+	if err := connection.ForbidDumps(); err != nil {
 		return exit(stderr, err)
 	}
 	return exit(stderr, run(ctx, args, stdin, stdout, stderr))
@@ -54,7 +53,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		UsageText: "latchkey [--data DIR] [--json] COMMAND …",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: dataFlag, Usage: "data folder", EnvVars: []string{"LATCHKEY_DATA"},
-				Value: defaultData(), TakesFile: true},
+				Value: connection.DefaultData(), TakesFile: true},
 			&cli.BoolFlag{Name: terminal.JSONFlag, Usage: "print the answer of the admin API as JSON"},
 		},
 		Commands:       commands(),
@@ -75,9 +74,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func commands() []*cli.Command {
 	return []*cli.Command{
-		serving.Command(serving.Setting{Version: version(), Data: dataFlag, Options: storeOptions}),
+		serving.Command(serving.Setting{Version: version(), Data: dataFlag, Options: connection.StoreOptions}),
 		group("config", "the settings of serve", configCommands()...),
-		demo.Command(demo.Setting{Version: version(), Socket: connection.SocketName, Options: storeOptions}),
+		demo.Command(demo.Setting{Version: version(), Socket: connection.SocketName, Options: connection.StoreOptions}),
 		group("target", "doors and lamps", targetCommands()...),
 		group("device", "readers, switches, locks, lamps and sensors, and their keys", deviceCommands()...),
 		group("person", "who may hold cards", personCommands()...),
@@ -101,6 +100,7 @@ func commands() []*cli.Command {
 		doctorCommand().command(),
 		eventsCommand().command(),
 		group("audit", "check the chain of events", auditCommands()...),
+		group("retention", "how long events are kept", retentionCommands()...),
 		group("store", "repair or replace a damaged store, while no gateway runs", storeCommands()...),
 		trialCommand(),
 		simulate.Command(),
@@ -119,19 +119,4 @@ func quiet(commands []*cli.Command) {
 
 func wrongUse(c *cli.Context, err error, _ bool) error {
 	return terminal.WrongUse(c, "%v", err)
-}
-
-// defaultData returns the data folder if no flag names one.
-func defaultData() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/latchkey"
-	}
-	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "latchkey")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "" // refused when it is needed
-	}
-	return filepath.Join(home, ".local", "share", "latchkey")
 }

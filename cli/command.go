@@ -132,7 +132,7 @@ func (x *call) connect() (*connection.Connection, error) {
 	var err error
 	x.api, err = connection.Place{Dir: x.String(dataFlag), Live: x.spec.live, Makes: x.spec.makes,
 		Clock:   clock.Source(cmp.Or(x.String("clock"), string(clock.NTP))),
-		Options: storeOptions, Version: version(), Again: x.again}.Open(x.Context.Context)
+		Options: connection.StoreOptions, Version: version(), Again: x.again}.Open(x.Context.Context)
 	return x.api, err
 }
 

@@ -66,6 +66,9 @@ func events(x *call) error {
 			return err
 		}
 		next = page.Next
+		if r := page.Removed; !r.IsZero() && (len(page.Items) == 0 || page.Items[0].Seq == r.Before) {
+			x.note("note: %s", r.Sentence(zone))
+		}
 		if !since.IsZero() && !x.IsSet("limit") && len(page.Items) == limit {
 			x.note("note: these are the newest %d since then; there may be older ones", limit)
 		}

@@ -1,52 +1,24 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
 	"latchkey/cli/connection"
-	"latchkey/cli/terminal"
 	"latchkey/gateway/store"
 )
 
-// trialName is the hidden command that opens a store on trial for the process that started it.
-const trialName = "store-trial"
-
+// trialCommand opens a store on trial for the process that started it.
 func trialCommand() *cli.Command {
-	return &cli.Command{Name: trialName, Hidden: true, Action: func(c *cli.Context) error {
+	return &cli.Command{Name: connection.TrialName, Hidden: true, Action: func(c *cli.Context) error {
 		if code := store.TrialMain(c.App.Reader, c.App.Writer); code != 0 {
 			return cli.Exit("", code)
 		}
 		return nil
-	}}
-}
-
-// trialChild is this program as that command. It ends with this process.
-func trialChild(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", trialName)
-	if path, err := os.Executable(); err == nil {
-		cmd.Path = path
-	}
-	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), "GOTRACEBACK=single")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
-
-// storeOptions are the options with which every command opens the store: a child process opens it
-// on trial first, and the first error of the disk ends this process.
-func storeOptions(dir string) store.Options {
-	return store.Options{Dir: dir, Child: trialChild, Fatal: func(err error) {
-		terminal.PrintLine(os.Stderr, "latchkey: "+err.Error())
-		os.Exit(1)
 	}}
 }
 
@@ -82,11 +54,11 @@ func beginAnew(x *call) error {
 	if err != nil {
 		return err
 	}
-	aside, err := store.SetAside(x.Context.Context, storeOptions(dir))
+	aside, err := store.SetAside(x.Context.Context, connection.StoreOptions(dir))
 	if err != nil {
 		return err
 	}
-	s, err := store.Open(x.Context.Context, storeOptions(dir))
+	s, err := store.Open(x.Context.Context, connection.StoreOptions(dir))
 	if err != nil {
 		return err
 	}
@@ -108,7 +80,7 @@ func repair(x *call) error {
 	if err != nil {
 		return err
 	}
-	done, err := store.Repair(x.Context.Context, storeOptions(dir))
+	done, err := store.Repair(x.Context.Context, connection.StoreOptions(dir))
 	if errors.Is(err, store.ErrWhole) {
 		if x.json() {
 			return json.NewEncoder(x.App.Writer).Encode(store.Repaired{Done: []string{}})
@@ -125,7 +97,7 @@ func repair(x *call) error {
 	for _, what := range done.Done {
 		printLine(x.App.Writer, what)
 	}
-	printLine(x.App.Writer, fmt.Sprintf("the store in %s is whole: events 1 to %d verified", dir, done.Seq))
+	printLine(x.App.Writer, fmt.Sprintf("the store in %s is whole: events %d to %d verified", dir, done.First, done.Seq))
 	if done.Aside != "" {
 		printLine(x.App.Writer, "what was replaced is in "+done.Aside)
 	}

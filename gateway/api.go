@@ -45,7 +45,7 @@ func newAPI(g *Gateway) *admin.Handler {
 		site = account.Website{SignIns: g.store, Hosts: g.console.certificate.Hosts(), Local: g.cfg.Console.Local,
 			BrowserKey: g.store.BrowserSecret(), Peer: website.PeerOf, Now: g.cfg.Console.Now}
 	}
-	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Outside: g.outside,
+	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Outside: g.outside, Aging: g.aging,
 		Feed: g.feed, Log: g.log, Metrics: g.metrics.Handler(), Version: g.cfg.Version,
 		ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce, Website: site,
 		Confinement: g.console.confinement, Health: g.checkHealth})

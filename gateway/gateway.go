@@ -21,6 +21,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/adminsocket"
+	"latchkey/gateway/aging"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/doorwatch"
@@ -62,6 +63,7 @@ type Gateway struct {
 	learners learn.Desk
 
 	outside *outside.Outside // sinks and integrations
+	aging   *aging.Keeper    // removes old events
 	restart *restart.Restart // between this run and those before and after
 
 	// The servers. Close closes each of them.
@@ -101,6 +103,8 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.aging = aging.New(aging.Config{Store: g.store, OldestAlarm: g.doors.OldestAlarm,
+		ClockTrusted: g.clock.Trusted, Log: g.log})
 	if err := g.listen(); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -175,6 +179,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		serve(g.console.certificate.Run)
 	}
 	serve(g.outside.Run)
+	serve(g.aging.Run)
 	serve(g.keepUp)
 	serve(g.verify)
 	parts.Go(func() error { g.nodes.AskNodes(ctx, g.listener.Hint); return nil })

@@ -82,6 +82,7 @@ var ladder = map[string]float64{
 	"gateway/admin/route":      4.8,
 	"gateway/admin/servers":    4.8,
 	"gateway/restart":          4.8,
+	"gateway/aging":            4.8,
 	"gateway/admin":            5,
 	"gateway/adminsocket":      6,
 	"gateway/console/page":     5,

@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/limit"
 	"latchkey/gateway/restart"
 	"latchkey/gateway/store"
 )
@@ -74,7 +75,7 @@ func startTransport(o Order) (holder, error) {
 
 // startGateway starts a gateway with the policy of a house.
 func startGateway(o Order) (holder, error) {
-	gateway.LimitGarbage() // as latchkey serve does
+	limit.Garbage() // as latchkey serve does
 	ctx := context.Background()
 	st, err := store.Open(ctx, store.Options{Dir: o.Dir, InMemory: o.Dir == ""})
 	if err != nil {

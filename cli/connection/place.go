@@ -16,6 +16,7 @@ import (
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/aging"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 	"latchkey/keys/provision"
@@ -88,7 +89,7 @@ func (p Place) try(ctx context.Context) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := admin.New(admin.Config{Store: s, Version: p.Version,
+	h := admin.New(admin.Config{Store: s, Aging: aging.New(aging.Config{Store: s}), Version: p.Version,
 		Clock:        clock.Clock{Source: p.Clock, LastEvent: s.LastEventAt}.Trusted,
 		GatewayAddrs: settings.AnnouncedAddrs(settings.DefaultListen)})
 	api := client.InProcess(account.As(account.NewUnixPeer(currentUser()), h))

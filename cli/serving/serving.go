@@ -18,6 +18,7 @@ import (
 	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
+	"latchkey/gateway/limit"
 	"latchkey/gateway/restart"
 	"latchkey/gateway/store"
 	"latchkey/gateway/website"
@@ -47,7 +48,7 @@ func Command(set Setting) *cli.Command {
 }
 
 func serve(c *cli.Context, set Setting) error {
-	gateway.LimitGarbage()
+	limit.Garbage()
 	s, err := settings.Read(c)
 	if err != nil {
 		return err

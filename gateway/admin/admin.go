@@ -25,6 +25,7 @@ import (
 	"latchkey/gateway/admin/openapi"
 	"latchkey/gateway/admin/route"
 	"latchkey/gateway/admin/strictjson"
+	"latchkey/gateway/aging"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
@@ -45,6 +46,8 @@ type Store interface {
 	// Verified returns when the whole store was last verified since it was opened, up to which
 	// event, and what was wrong.
 	Verified() (at time.Time, seq uint64, problem error)
+	// Removed says which events were removed because they were old.
+	Removed() audit.Removed
 	CredentialID(uid []byte) access.CredentialID
 	// SiteID returns the site's id, which is in all that is sent out.
 	SiteID() access.ID
@@ -83,9 +86,10 @@ type Live interface {
 // Config holds what the handler needs. Store is required.
 type Config struct {
 	Store   Store
-	Live    Live       // nil if no gateway runs here: operations that need one then answer 503
-	Outside Outside    // nil if no gateway runs here
-	Feed    *feed.Feed // of Store; one is made if nil
+	Live    Live          // nil if no gateway runs here: operations that need one then answer 503
+	Outside Outside       // nil if no gateway runs here
+	Aging   *aging.Keeper // of Store; required for the operations on the retention
+	Feed    *feed.Feed    // of Store; one is made if nil
 	// Clock tells whether a gateway on this store would trust the clock, and if not, why. It is
 	// called only without Live; nil: the clock is trusted.
 	Clock func(now time.Time) (trusted bool, why string)
@@ -171,6 +175,7 @@ func (a *server) addRoutes() {
 	a.addExplainRoutes()
 	a.addEventRoutes()
 	a.addAuditRoutes()
+	a.addRetentionRoutes()
 	a.addLiveRoutes()
 	a.addAlarmRoutes()
 	a.addDoctorRoutes()

@@ -18,7 +18,8 @@ func (a *server) addAuditRoutes() {
 		})
 	handle(a, api.VerifyEvents,
 		func(ctx context.Context, in *api.Body[api.VerifyRequest]) (api.Verified, error) {
-			seq, _ := a.Store.Head()
+			out := api.Verified{At: a.Now(), Removed: a.Store.Removed()}
+			out.Seq, _ = a.Store.Head()
 			err := a.verify(ctx, in.Body.Head)
 			switch {
 			case errors.Is(err, access.ErrInvalid):
@@ -26,9 +27,10 @@ func (a *server) addAuditRoutes() {
 			case ctx.Err() != nil:
 				return api.Verified{}, ctx.Err()
 			case err != nil:
-				return api.Verified{Seq: seq, Problem: text.MakePlain(err.Error()), At: a.Now()}, nil
+				out.Problem = text.MakePlain(err.Error())
 			}
-			return api.Verified{OK: true, Seq: seq, At: a.Now()}, nil
+			out.OK = err == nil
+			return out, nil
 		})
 }
 

@@ -10,6 +10,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/route"
+	"latchkey/gateway/aging"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/text"
 )
@@ -64,6 +65,13 @@ func (a *server) diagnose(ctx context.Context, device string) (api.Diagnosis, er
 		found = doctor.Diagnose(f)
 		if a.Outside != nil {
 			found.Findings = append(found.Findings, a.Outside.Findings(ctx)...)
+		}
+		if a.Aging != nil {
+			kept, err := a.Aging.View(ctx)
+			if err != nil {
+				return api.Diagnosis{}, err
+			}
+			found.Findings = append(found.Findings, aging.Findings(kept)...)
 		}
 		if w := out.Website; w != nil && !w.Running {
 			found.Findings = append(found.Findings, doctor.ConfinementFinding(w.Lacks))

@@ -100,13 +100,13 @@ func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events
 		return out, fmt.Errorf("events: %w: want from, after or since, not both", access.ErrInvalid)
 	}
 	head, _ := a.Store.Head()
-	out.Next = head + 1
+	out.Next, out.Removed = head+1, a.Store.Removed()
 	switch {
 	case from != 0:
 		if in.Wait > 0 {
 			a.Feed.Await(ctx, from, time.Duration(in.Wait)*time.Second)
 		}
-		if out.Next = max(from, 1); in.Q != "" {
+		if out.Next = max(from, out.Removed.Before, 1); in.Q != "" {
 			out.Items, out.Next, err = a.Feed.SearchFrom(ctx, out.Next, most, in.Q)
 		} else {
 			out.Items, err = a.Store.Events(ctx, out.Next, most)

@@ -71,7 +71,7 @@ func (a *server) addIntegrationRoutes() {
 			if err != nil {
 				return none, err
 			}
-			return none, wrapOutside(r.Name, a.Outside.TestIntegration(ctx, r))
+			return none, route.WrapOutside(r.Name, a.Outside.TestIntegration(ctx, r))
 		})
 }
 

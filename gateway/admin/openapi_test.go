@@ -41,6 +41,7 @@ var routes = []string{
 	"POST /v1/accounts/{ref}/passkeys", "DELETE /v1/accounts/{ref}/passkeys/{id}",
 	"POST /v1/accounts/{ref}/tokens", "DELETE /v1/accounts/{ref}/tokens/{id}",
 	"GET /v1/alarms", "POST /v1/alarms/{seq}/acknowledge",
+	"GET /v1/retention", "PUT /v1/retention", "POST /v1/retention/release",
 	"GET /v1/sinks", "POST /v1/sinks", "GET /v1/sinks/{ref}", "PATCH /v1/sinks/{ref}",
 	"DELETE /v1/sinks/{ref}",
 	"POST /v1/sinks/{ref}/test", "GET /v1/sinks/{ref}/dead", "POST /v1/sinks/{ref}/dead/{seq}/retry",

@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -83,18 +82,7 @@ func (a *server) withSink(ref string, f func(sinks.Sink) error) (none api.Nothin
 	if err != nil {
 		return none, err
 	}
-	return none, wrapOutside(r.Name, f(r))
-}
-
-// wrapOutside makes an error about somebody else's server one that may go away by itself.
-func wrapOutside(name string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, access.ErrNotFound):
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return route.Unavailable{Err: fmt.Errorf("%s: %w", name, err)}
+	return none, route.WrapOutside(r.Name, f(r))
 }
 
 func findSink(p *access.Policy, ref string) (sinks.Sink, error) {

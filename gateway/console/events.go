@@ -35,6 +35,7 @@ type eventsPage struct {
 	Shown   int    // how many events a full page has
 	Next    uint64 // the number of the next event
 	Before  uint64 // this is a page of the past; 0: it is live
+	Removed audit.Removed
 	Kinds   []audit.EventKind
 	Reasons []access.Reason
 }
@@ -51,7 +52,7 @@ func (v *visit) showEvents() error {
 	if err != nil {
 		return err
 	}
-	p.Next = newest.Next
+	p.Next, p.Removed = newest.Next, newest.Removed
 	end := p.Next
 	if p.Before > 0 {
 		end = min(end, p.Before)
@@ -82,9 +83,9 @@ func (v *visit) nextEvent() (uint64, error) {
 // number to continue at. It does not ask again for events that are in newest.
 func (v *visit) eventsBefore(end uint64, f page.Filter,
 	newest api.Events) (rows []page.Row, older uint64, err error) {
-	looked := 0
-	for end > 1 && looked < eventsLooked {
-		from := end - min(end-1, apiPage)
+	looked, first := 0, max(newest.Removed.Before, 1)
+	for end > first && looked < eventsLooked {
+		from := end - min(end-first, apiPage)
 		got := newest
 		if end != newest.Next || uint64(len(newest.Items)) != end-from {
 			got, err = call(v, api.ListEvents, api.EventQuery{From: from, Limit: int(end - from)})
@@ -94,7 +95,7 @@ func (v *visit) eventsBefore(end uint64, f page.Filter,
 		}
 		for i := len(got.Items) - 1; i >= 0; i-- {
 			e := got.Items[i]
-			if !f.Matches(e) {
+			if e.Seq >= end || !f.Matches(e) { // events that were removed meanwhile make room for later ones
 				continue
 			}
 			if len(rows) == eventsShown {
@@ -105,7 +106,7 @@ func (v *visit) eventsBefore(end uint64, f page.Filter,
 		looked += int(end - from)
 		end = from
 	}
-	if end <= 1 {
+	if end <= first {
 		end = 0
 	}
 	return rows, end, nil

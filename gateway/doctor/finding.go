@@ -12,7 +12,7 @@ import (
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code   string      `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow, website, sink, integration"`
+	Code   string      `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow, website, retention, sink, integration"`
 	Device audit.Named `json:"device,omitzero"`
 	Text   string      `json:"text" doc:"what was found, for people"`
 	Do     string      `json:"do" doc:"what to do about it"`
@@ -40,6 +40,9 @@ var HealthCodes = []string{CodeStore, CodeSpace, CodeSlow, CodeClock}
 
 // CodeWebsite is the code of a finding about the website. It keeps no door shut.
 const CodeWebsite = "website"
+
+// CodeRetention is the code of a finding about old events that cannot be removed.
+const CodeRetention = "retention"
 
 // Codes of findings about other people's servers. They keep no door shut.
 const (

@@ -74,6 +74,19 @@ func (w *Watch) Alarms(place access.ID) (out []Alarm) {
 	return out
 }
 
+// OldestAlarm returns the number of the first event of an alarm that nobody has acknowledged, or 0.
+func (w *Watch) OldestAlarm() (seq uint64) {
+	l := &w.alarms
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.open {
+		if a.Seq != 0 && (seq == 0 || a.Seq < seq) {
+			seq = a.Seq
+		}
+	}
+	return seq
+}
+
 // headlines returns the kinds of alarms that are open at a place.
 func (l *alarms) headlines(place access.ID) (out []door.Headline) {
 	l.mu.Lock()
@@ -250,7 +263,14 @@ func findOpenAlarms(ctx context.Context, st Store) ([]*alarm, error) {
 		if err != nil {
 			return nil, fmt.Errorf("doorwatch: open alarms: %w", err)
 		}
+		first := from
+		if len(events) > 0 {
+			first = events[0].Seq
+		}
 		for _, ev := range slices.Backward(events) {
+			if ev.Seq >= end { // the first of the page were removed, so others came in their place
+				continue
+			}
 			if ev.Kind != audit.EventPolicy {
 				looked++
 			}
@@ -266,12 +286,14 @@ func findOpenAlarms(ctx context.Context, st Store) ([]*alarm, error) {
 				}
 			}
 		}
-		end = from
+		if end = from; first > from {
+			break // older events were removed
+		}
 	}
 	out := make([]*alarm, 0, len(open))
 	for seq, a := range open {
 		// It may be older than the events that were read.
-		if events, err := st.Events(ctx, seq, 1); err == nil && len(events) == 1 {
+		if events, err := st.Events(ctx, seq, 1); err == nil && len(events) == 1 && events[0].Seq == seq {
 			a.At = events[0].At
 		}
 		out = append(out, a)

@@ -21,7 +21,8 @@ import (
 type Chain interface {
 	// Record chains an event that is neither a decision nor a policy change.
 	Record(ctx context.Context, ev audit.Event) (audit.Event, error)
-	// Events returns up to limit durable events from a sequence number upwards, oldest first.
+	// Events returns up to limit durable events from a sequence number upwards, oldest first. If
+	// some of these were removed, it begins at the first that is kept.
 	Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error)
 	Head() (seq uint64, hash keys.Hash)
 	// Changed returns a channel that is closed after the next new event, or when there will be no

@@ -59,9 +59,15 @@ func (f *Feed) SearchNewest(ctx context.Context, head uint64, since time.Time, m
 			return nil, err
 		}
 		for _, ev := range slices.Backward(page) {
+			if ev.Seq > end { // the first of the page were removed, so others came in their place
+				continue
+			}
 			if len(found) < most && contains(ev, text) && !ev.At.Before(since) {
 				found = append(found, ev)
 			}
+		}
+		if len(page) == 0 || page[0].Seq > from {
+			break // older events were removed
 		}
 		end, looked = from-1, looked+len(page)
 	}

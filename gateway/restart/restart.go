@@ -174,12 +174,14 @@ func (r *Restart) checkUnused(state *saved.State) error {
 	if state.Event == 0 || state.Event > head || head-state.Event > mostBetween {
 		return errors.New("the store is an older copy, or many events have come since")
 	}
+	known := false
 	for seq := state.Event; seq <= head; {
 		events, err := r.Store.Events(ctx, seq, page)
 		if err != nil {
 			return err
 		}
 		for _, ev := range events {
+			known = known || ev.Seq == state.Event
 			switch {
 			case ev.Seq == state.Event && (ev.Kind != audit.EventStop || ev.Hash != keys.Hash(state.Hash)):
 				return errors.New("the store has another event in place of that stop: it is another store or a copy")
@@ -187,10 +189,10 @@ func (r *Restart) checkUnused(state *saved.State) error {
 				return errors.New("the gateway has started since they were saved")
 			}
 		}
-		seq += uint64(len(events))
-		if len(events) == 0 {
-			return errors.New("the store's events end too early")
+		if len(events) == 0 || !known {
+			return errors.New("the store does not have the event of that stop, or its events end too early")
 		}
+		seq += uint64(len(events))
 	}
 	return nil
 }

@@ -191,6 +191,10 @@ func (e *Engine) Retry(ctx context.Context, id access.ID, seq uint64) error {
 		return fmt.Errorf("sink: dead letter %d: %w", seq, access.ErrNotFound)
 	}
 	events, err := e.cfg.Store.Events(ctx, seq, 1)
+	if err == nil && len(events) == 1 && events[0].Seq != seq {
+		return fmt.Errorf("sink: event %d: %w: it was removed, because events are kept for a time", seq,
+			access.ErrNotFound)
+	}
 	if err != nil || len(events) != 1 {
 		return cmp.Or(err, fmt.Errorf("sink: event %d: %w", seq, access.ErrNotFound))
 	}

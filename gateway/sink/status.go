@@ -91,7 +91,7 @@ func (e *Engine) Status(ctx context.Context) ([]Status, error) {
 	out := make([]Status, 0, len(states))
 	for _, st := range states {
 		s := st.view()
-		if s.State == Paused { // no worker looks at these
+		if s.State == Paused || s.Dead > 0 { // no worker looks at these; dead letters go with their events
 			cursor, _, err := e.cfg.Store.SinkCursor(ctx, s.Sink)
 			if err != nil {
 				return nil, err
@@ -100,7 +100,10 @@ func (e *Engine) Status(ctx context.Context) ([]Status, error) {
 			if err != nil {
 				return nil, err
 			}
-			s.Seq, s.Dead, s.Since = max(cursor.Seq, s.Seq), len(dead), cursor.Failing
+			s.Dead = len(dead)
+			if s.State == Paused {
+				s.Seq, s.Since = max(cursor.Seq, s.Seq), cursor.Failing
+			}
 		}
 		if err := e.measureLag(ctx, &s); err != nil {
 			return nil, err

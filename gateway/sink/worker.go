@@ -114,7 +114,7 @@ func (w *worker) begin(ctx context.Context, moved bool) error {
 	if err != nil {
 		return err
 	}
-	if known && !moved {
+	if known && !moved && cursor.Seq+1 >= w.sink.From { // else it goes on where somebody let it begin
 		same, err := w.isInChain(ctx, cursor)
 		if err != nil {
 			return err

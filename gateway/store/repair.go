@@ -13,6 +13,7 @@ import (
 
 // Repaired is what a repair did.
 type Repaired struct {
+	First uint64   `json:"first"`           // the first event that is kept
 	Seq   uint64   `json:"seq"`             // newest event; all up to it are verified
 	Done  []string `json:"done"`            // what was done, for people
 	Aside string   `json:"aside,omitempty"` // folder with the files as they were
@@ -79,7 +80,7 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 		if err != nil {
 			return nil, err
 		}
-		return &Repaired{Seq: r.Seq, Done: done, Aside: aside}, nil
+		return &Repaired{First: r.First, Seq: r.Seq, Done: done, Aside: aside}, nil
 	}
 	return nil, unproven(why)
 }

@@ -43,6 +43,7 @@ type trial struct {
 
 // tried is the result of a trial.
 type tried struct {
+	First  uint64         `json:"first"` // the first event that is kept
 	Seq    uint64         `json:"seq"`
 	Hash   keys.Hash      `json:"hash"`
 	Empty  []string       `json:"empty,omitempty"` // logs without a byte, which Badger cannot open
@@ -182,7 +183,7 @@ func (t trial) examine(ctx context.Context, r *tried) error {
 	return t.open(v, k, live, func(s *Store, txn *badger.Txn) error {
 		img, err := s.reader.Read(ctx, txn)
 		if err == nil {
-			r.Seq, r.Hash = img.Head.Seq, img.Head.Hash
+			r.First, r.Seq, r.Hash = img.Cut.Seq+1, img.Head.Seq, img.Head.Hash
 			_, err = record.Codecs.Policy.New().With(img.Records...)
 		}
 		if err == nil && w != nil {

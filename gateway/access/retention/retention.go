@@ -5,9 +5,11 @@ package retention
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/edit"
+	"latchkey/gateway/text"
 )
 
 // Setting says how long events are kept. A policy has at most one. Without one, events are kept for
@@ -55,4 +57,22 @@ func CountDays(n int) string {
 		return "1 day"
 	}
 	return strconv.Itoa(n) + " days"
+}
+
+// ParseDays reads a number of days like 400d, or of weeks like 8w. Its error repeats the text and says
+// what is wanted.
+func ParseDays(s string) (int, error) {
+	number, weeks := strings.CutSuffix(s, "w")
+	if !weeks {
+		number = strings.TrimSuffix(s, "d")
+	}
+	n, err := strconv.ParseUint(number, 10, 16)
+	if weeks {
+		n *= 7
+	}
+	if err != nil || number == s || n < MinDays || n > MaxDays {
+		return 0, fmt.Errorf("%q: want days like 400d, or weeks like 8w: at least %dd and at most %dd",
+			text.Shorten(s), MinDays, MaxDays)
+	}
+	return int(n), nil
 }

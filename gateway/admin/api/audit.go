@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/keys"
 )
 
@@ -25,10 +26,11 @@ type VerifyRequest struct {
 
 // Verified is the result of a check.
 type Verified struct {
-	OK      bool      `json:"ok"`
-	Seq     uint64    `json:"seq" doc:"newest event"`
-	Problem string    `json:"problem,omitempty" doc:"names the first bad file or event"`
-	At      time.Time `json:"at,omitzero" doc:"when"`
+	OK      bool          `json:"ok"`
+	Seq     uint64        `json:"seq" doc:"newest event"`
+	Problem string        `json:"problem,omitempty" doc:"names the first bad file or event"`
+	At      time.Time     `json:"at,omitzero" doc:"when"`
+	Removed audit.Removed `json:"removed,omitzero" doc:"left out if no event was removed"`
 }
 
 // Operations on the chain of events.

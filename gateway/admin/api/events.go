@@ -11,7 +11,7 @@ import (
 // EventQuery selects events: from a sequence number upwards, or the newest since a time, or else
 // the newest of all.
 type EventQuery struct {
-	From  uint64    `query:"from" doc:"sequence number of the first event"`
+	From  uint64    `query:"from" doc:"sequence number of the first event; if that was removed, the first that is kept"`
 	After uint64    `query:"after" doc:"only events after this sequence number; another way to say from. 0 is the same as left out"`
 	Since time.Time `query:"since" doc:"only events at or after this time, RFC 3339; the newest of them"`
 	Limit int       `query:"limit" minimum:"1" maximum:"1000" doc:"at most so many; 100 if left out"`
@@ -21,8 +21,9 @@ type EventQuery struct {
 
 // Events is a page of events, oldest first.
 type Events struct {
-	Items []audit.Event `json:"items"`
-	Next  uint64        `json:"next" doc:"the value of from that continues after these events"`
+	Items   []audit.Event `json:"items"`
+	Next    uint64        `json:"next" doc:"the value of from that continues after these events"`
+	Removed audit.Removed `json:"removed,omitzero" doc:"events that were removed because they were old; left out if none was"`
 }
 
 // StreamInput says where a stream starts.

@@ -113,3 +113,14 @@ func PlainProblem(_ huma.Context, _ string, v any) (any, error) {
 	plain.Detail, plain.Errors = text.Shorten(strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
 	return &plain, nil
 }
+
+// WrapOutside makes an error about somebody else's server one that may go away by itself.
+func WrapOutside(name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, access.ErrNotFound):
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return Unavailable{Err: fmt.Errorf("%s: %w", name, err)}
+}

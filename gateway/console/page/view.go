@@ -11,6 +11,7 @@ import (
 
 	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 )
 
 // View is what every page shows. Data is for this page alone.
@@ -63,6 +64,9 @@ func (in *View) When(t time.Time) string {
 	}
 	return t.In(in.Zone).Format("2006-01-02 15:04:05")
 }
+
+// Removed says that the oldest events were removed.
+func (in *View) Removed(r audit.Removed) string { return r.Sentence(in.Zone) }
 
 // DoorText returns the state of a door in a line.
 func (in *View) DoorText(s *api.DoorState) string { return s.Text(in.When) }

@@ -1,4 +1,4 @@
-package cli
+package connection
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forbidDumps keeps keys out of core files, and other processes of the same user from reading this
+// ForbidDumps keeps keys out of core files, and other processes of the same user from reading this
 // one's memory.
-func forbidDumps() error {
+func ForbidDumps() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("core dumps cannot be forbidden: %w", err)
 	}
