@@ -213,3 +213,27 @@ func BenchmarkDeviceChanged(b *testing.B) {
 		f.DeviceChanged(ids[i%len(ids)])
 	}
 }
+
+// Where the oldest events were removed, searches and subscribers begin at the first that is kept, and
+// see each event once.
+func TestRemovedEventsAreNotSearched(t *testing.T) {
+	f, s := openFeed(t)
+	for range 30 {
+		recordEvent(t, f)
+	}
+	if got, err := s.RemoveOldest(t.Context(), 20, 30); err != nil || got != 20 {
+		t.Fatal(got, err)
+	}
+	newest, err := f.SearchNewest(t.Context(), 25, time.Time{}, 100, "")
+	if err != nil || len(newest) != 5 || newest[0].Seq != 21 || newest[4].Seq != 25 {
+		t.Errorf("got %v, %v, want events 21 to 25", newest, err)
+	}
+	found, next, err := f.SearchFrom(t.Context(), 1, 100, "")
+	if err != nil || len(found) != 10 || found[0].Seq != 21 || next != 31 {
+		t.Errorf("got %v, next %d, %v, want events 21 to 30", found, next, err)
+	}
+	news, err := f.Events(1).Next(t.Context())
+	if err != nil || len(news.Events) != 10 || news.Events[0].Seq != 21 {
+		t.Errorf("got %v, %v, want events 21 to 30", news.Events, err)
+	}
+}
