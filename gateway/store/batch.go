@@ -70,7 +70,7 @@ func (b *batch) recycle() {
 // list node in records; we stop at four fifths of that, so that no transaction fails because of its
 // size.
 const (
-	maxRaw     = 8 << 20
+	maxRaw     = record.MaxPlain
 	smallBytes = 3 * record.MaxEventText // more than any one attempt, event or sign-in costs
 	smallCount = 4
 )

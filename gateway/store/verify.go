@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"latchkey/gateway/store/backup"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
@@ -32,6 +34,17 @@ func (s *Store) VerifyHead(ctx context.Context, seq uint64, hash keys.Hash) erro
 // VerifyQuietly is [Store.Verify] at a limited rate: it works for a fifth of the time.
 func (s *Store) VerifyQuietly(ctx context.Context) error {
 	return s.verify(ctx, nil, s.newUpkeep())
+}
+
+// WriteBackup writes a backup of all that is durable now, while the store is in use. An error of the
+// disk or of w leaves a backup without its end, which no reader accepts. When the store is closed
+// meanwhile the error is ErrClosed.
+func (s *Store) WriteBackup(ctx context.Context, w io.Writer, o backup.Options) error {
+	o.Made = s.opts.Now()
+	w = backup.Until{Writer: w, Quit: s.quit, Over: fmt.Errorf("store: %w", ErrClosed)}
+	return s.readIfOpen(ctx, func(txn *badger.Txn) error {
+		return backup.Write(ctx, w, s.reader.Snapshot(txn), s.keys, o)
+	})
 }
 
 // Verified returns when this process last verified the whole store, up to which event, and what was

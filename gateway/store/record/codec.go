@@ -31,6 +31,9 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// MaxPlain is the greatest length of a plaintext, and of all in one batch together.
+const MaxPlain = 8 << 20
+
 func Encode(version byte, rec any) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(192) // a head has some 170

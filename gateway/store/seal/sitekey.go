@@ -51,7 +51,8 @@ func (k SiteKey) derive(label string) []byte {
 type Keys struct {
 	Seal, Digest, Decoy, head, Browser, Sessions []byte
 	Sign                                         ed25519.PrivateKey
-	SiteID                                       string // 10 letters; not a secret
+	Site                                         SiteKey // all of them: it goes into a backup
+	SiteID                                       string  // 10 letters; not a secret
 	credential                                   *macs
 }
 
@@ -63,7 +64,7 @@ func (k SiteKey) DeriveKeys() Keys {
 	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"),
 		credential: newMACs(k.derive("credential 1")), Decoy: k.derive("decoy 1"),
 		head: k.derive("site head 1"), Browser: k.derive("browser 1"), Sessions: k.derive("sessions 1"),
-		Sign:   k.SigningKey(),
+		Sign: k.SigningKey(), Site: k,
 		SiteID: crockford.EncodeToString(k.derive("site id 1"))[:10]}
 }
 
