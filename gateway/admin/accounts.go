@@ -15,7 +15,7 @@ func (a *server) addAccountRoutes() {
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Account], error) {
 			p := a.Store.Snapshot()
 			return listRecords(a, p, accounts.Kind.In(p), catalog[accounts.Account, api.Account]{
-				draw: viewAccount, key: func(v api.Account) string { return v.Name }}, *in)
+				draw: api.ViewAccount, key: func(v api.Account) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddAccount,
 		func(ctx context.Context, in *api.Body[api.NewAccount]) (api.Account, error) {
@@ -23,7 +23,7 @@ func (a *server) addAccountRoutes() {
 		})
 	handle(a, api.GetAccount,
 		func(_ context.Context, in *api.ByRef) (api.Account, error) {
-			return showRecord(a, in.Ref, findAccount, viewAccount)
+			return showRecord(a, in.Ref, findAccount, api.ViewAccount)
 		})
 	handle(a, api.ChangeAccount,
 		func(ctx context.Context, in *api.RefBody[api.AccountChange]) (api.Account, error) {
@@ -51,7 +51,7 @@ func (a *server) addAccount(ctx context.Context, in api.NewAccount) (api.Account
 			return api.Account{}, err
 		}
 	}
-	return putRecord(ctx, a, func(*access.Policy) (accounts.Account, error) { return r, nil }, viewAccount)
+	return putRecord(ctx, a, func(*access.Policy) (accounts.Account, error) { return r, nil }, api.ViewAccount)
 }
 
 func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountChange) (api.Account, error) {
@@ -98,7 +98,7 @@ func (a *server) editAccount(ctx context.Context, ref string,
 		}
 		r.Passkeys, r.Tokens = slices.Clone(r.Passkeys), slices.Clone(r.Tokens)
 		return r, set(&r)
-	}, viewAccount)
+	}, api.ViewAccount)
 }
 
 // renewSession keeps the caller's browser signed in after a change that may have ended all sessions
@@ -144,22 +144,4 @@ func dropStep(r *accounts.Account, drop func()) {
 	if had && !r.SecondStep() {
 		r.Epoch++
 	}
-}
-
-func viewAccount(_ *access.Policy, r accounts.Account) api.Account {
-	v := api.Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled,
-		Password: !r.Password.IsZero(), TOTP: !r.TOTP.IsZero(), Passkeys: []api.Passkey{},
-		Tokens: []api.Token{}, Epoch: r.Epoch, Created: r.Created}
-	for _, k := range r.Passkeys {
-		v.Passkeys = append(v.Passkeys, api.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
-			Created: k.Created})
-	}
-	for _, t := range r.Tokens {
-		v.Tokens = append(v.Tokens, viewToken(t))
-	}
-	return v
-}
-
-func viewToken(t accounts.Token) api.Token {
-	return api.Token{ID: t.ID, Label: t.Label, Scopes: t.Scopes, Until: t.Until, Created: t.Created}
 }

@@ -8,6 +8,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -30,6 +31,7 @@ import (
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
+	"latchkey/gateway/store/backup"
 	"latchkey/keys"
 )
 
@@ -56,6 +58,8 @@ type Store interface {
 	// Space returns, in bytes, the used space, the free space, and the free space below which
 	// nothing is granted. It returns errors.ErrUnsupported in memory.
 	Space() (used, free, least uint64, err error)
+	// WriteBackup writes a backup of everything that is durable.
+	WriteBackup(ctx context.Context, w io.Writer, o backup.Options) error
 }
 
 // Live is the running gateway, for the operations that need one.
@@ -176,6 +180,7 @@ func (a *server) addRoutes() {
 	a.addEventRoutes()
 	a.addAuditRoutes()
 	a.addRetentionRoutes()
+	a.addBackupRoutes()
 	a.addLiveRoutes()
 	a.addAlarmRoutes()
 	a.addDoctorRoutes()

@@ -48,6 +48,7 @@ var routes = []string{
 	"GET /v1/integrations", "POST /v1/integrations", "GET /v1/integrations/{ref}",
 	"PATCH /v1/integrations/{ref}", "DELETE /v1/integrations/{ref}", "POST /v1/integrations/{ref}/test",
 	"PUT /v1/persons/{ref}/pin", "DELETE /v1/persons/{ref}/pin",
+	"POST /v1/backup",
 	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "GET /v1/session", "POST /v1/session",
 	"DELETE /v1/session",
 	"GET /v1/session/client", "POST /v1/session/second", "POST /v1/session/step", "POST /v1/session/passkey",

@@ -71,7 +71,7 @@ func (a *server) addOwnRoutes() {
 			if err := a.accounts.AddPasskey(ctx, in.Body.Label, in.Body.Made); err != nil {
 				return api.Account{}, err
 			}
-			out, err := showRecord(a, string(account.PrincipalOf(ctx).Account), findAccount, viewAccount)
+			out, err := showRecord(a, string(account.PrincipalOf(ctx).Account), findAccount, api.ViewAccount)
 			if n := len(out.Passkeys); n > 0 { // the new one is the last
 				route.ReplyOf(ctx).Location = "../accounts/" + string(out.ID) + "/passkeys/" +
 					base64.RawURLEncoding.EncodeToString(out.Passkeys[n-1].ID)
@@ -95,7 +95,7 @@ func (a *server) session(ctx context.Context, operation string) (out api.Session
 	}
 	out.Local, out.SetUp = local, a.hasNoAccounts()
 	if of.ID != "" {
-		v := viewAccount(nil, of)
+		v := api.ViewAccount(nil, of)
 		out.Account = &v
 	}
 	if p := a.accounts.Pending(ctx); p.ID != "" {

@@ -53,5 +53,5 @@ func (a *server) makeOwner(ctx context.Context, name, password string) (api.Acco
 		}
 		return accounts.Account{ID: r.ID, Name: r.Name, Role: accounts.RoleOwner, Password: hash,
 			Epoch: r.Epoch + 1, Created: r.Created}, nil
-	}, viewAccount)
+	}, api.ViewAccount)
 }

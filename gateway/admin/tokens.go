@@ -45,5 +45,5 @@ func (a *server) mintToken(ctx context.Context, ref string, in api.NewToken) (ap
 	if err != nil {
 		return api.MintedToken{}, err
 	}
-	return api.MintedToken{Token: viewToken(t), Text: text}, nil
+	return api.MintedToken{Token: api.ViewToken(t), Text: text}, nil
 }

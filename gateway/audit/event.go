@@ -49,6 +49,10 @@ const (
 	// were refused since the last such event.
 	EventIntegration EventKind = "integration"
 
+	// EventBackup: Actor asked for a backup, which has the site key. Detail says of what, and for how
+	// many recipients.
+	EventBackup EventKind = "backup"
+
 	EventTimeTrusted EventKind = "time-trusted"
 	EventStart       EventKind = "start"
 	EventStop        EventKind = "stop"
@@ -57,7 +61,7 @@ const (
 // EventKinds are all kinds of events.
 var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm,
 	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventSink, EventIntegration,
-	EventTimeTrusted, EventStart, EventStop}
+	EventTimeTrusted, EventStart, EventStop, EventBackup}
 
 // Outcome is what came of a command.
 type Outcome string

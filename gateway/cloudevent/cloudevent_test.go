@@ -92,6 +92,7 @@ var sent = map[audit.EventKind]string{
 	audit.EventSignIn:       "Actor* Granted",
 	audit.EventSink:         "Actor* Reason",
 	audit.EventIntegration:  "Target.ID Target.Name* Actor* Source Reason",
+	audit.EventBackup:       "Actor*",
 	audit.EventTimeTrusted:  "",
 	audit.EventStart:        "Digest",
 	audit.EventStop:         "",

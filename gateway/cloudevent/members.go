@@ -32,6 +32,7 @@ var members = map[audit.EventKind][]member{
 	audit.EventSignIn:       {signedIn, signInGranted},
 	audit.EventSink:         {actor, reason},
 	audit.EventIntegration:  {target, actor, source, reason},
+	audit.EventBackup:       {actor},
 	audit.EventTimeTrusted:  {},
 	audit.EventStart:        {digest},
 	audit.EventStop:         {},

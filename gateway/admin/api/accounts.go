@@ -24,6 +24,26 @@ type Account struct {
 	Tagged
 }
 
+// ViewAccount returns an account as an answer shows it.
+func ViewAccount(_ *access.Policy, r accounts.Account) Account {
+	v := Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled,
+		Password: !r.Password.IsZero(), TOTP: !r.TOTP.IsZero(), Passkeys: []Passkey{},
+		Tokens: []Token{}, Epoch: r.Epoch, Created: r.Created}
+	for _, k := range r.Passkeys {
+		v.Passkeys = append(v.Passkeys, Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
+			Created: k.Created})
+	}
+	for _, t := range r.Tokens {
+		v.Tokens = append(v.Tokens, ViewToken(t))
+	}
+	return v
+}
+
+// ViewToken returns a token as an answer shows it.
+func ViewToken(t accounts.Token) Token {
+	return Token{ID: t.ID, Label: t.Label, Scopes: t.Scopes, Until: t.Until, Created: t.Created}
+}
+
 // Passkey is a WebAuthn credential in an answer.
 type Passkey struct {
 	ID         []byte          `json:"id" doc:"the credential id; in paths it is base64url without padding"`

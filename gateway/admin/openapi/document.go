@@ -43,6 +43,7 @@ var tags = []*huma.Tag{
 	{Name: "accounts", Description: "Who may sign in at the website, and with what"},
 	{Name: "alarms", Description: "Doors that were forced, devices that were tampered with"},
 	{Name: "audit", Description: "Whether the chain of events is whole"},
+	{Name: "backup", Description: "A copy of everything, to keep elsewhere"},
 	{Name: "cards", Description: "Cards that people hold"},
 	{Name: "devices", Description: "Readers, switches, locks, lamps and sensors"},
 	{Name: "doctor", Description: "What is wrong, and what to do about it"},
