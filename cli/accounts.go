@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"latchkey/cli/terminal"
 	"latchkey/gateway/access/accounts"
@@ -125,32 +121,5 @@ func changeAccount(x *call, change api.AccountChange, line func(api.Account) str
 
 func (x *call) password() (string, error) { return x.secret("password") }
 
-// secret reads a secret from standard input. On a terminal it reads it twice and does not show it;
-// else it reads a line.
-func (x *call) secret(what string) (string, error) {
-	if in, ok := x.App.Reader.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-		first, err := x.hidden(in, what+": ")
-		if err != nil {
-			return "", err
-		}
-		again, err := x.hidden(in, "once more: ")
-		if err == nil && first != again {
-			err = errors.New("the two differ: nothing was changed")
-		}
-		return first, err
-	}
-	line, err := terminal.NewLineReader(io.LimitReader(x.App.Reader, 1024)).Next(x.Context.Context)
-	if errors.Is(err, io.EOF) {
-		return "", x.wrong("there is no %s on standard input: write it there, on one line", what)
-	}
-	return line, err
-}
-
-func (x *call) hidden(in *os.File, prompt string) (string, error) {
-	terminal.PrintLine(x.App.ErrWriter, prompt)
-	b, err := term.ReadPassword(int(in.Fd()))
-	if err != nil {
-		return "", fmt.Errorf("read from the terminal: %w", err)
-	}
-	return string(b), nil
-}
+// secret reads a new secret from standard input.
+func (x *call) secret(what string) (string, error) { return terminal.ReadSecret(x.Context, what, true) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/backup"
 	"latchkey/cli/connection"
 	"latchkey/cli/demo"
 	"latchkey/cli/serving"
@@ -101,6 +102,9 @@ func commands() []*cli.Command {
 		eventsCommand().command(),
 		group("audit", "check the chain of events", auditCommands()...),
 		group("retention", "how long events are kept", retentionCommands()...),
+		backup.Command(func(c *cli.Context) (*connection.Connection, error) {
+			return (&call{Context: c}).connect()
+		}),
 		group("store", "repair or replace a damaged store, while no gateway runs", storeCommands()...),
 		trialCommand(),
 		simulate.Command(),

@@ -37,6 +37,18 @@ func IfMatch(send Send, tag string) Send {
 	}
 }
 
+// Header also returns the value that a header has in the answer, once that is there.
+func Header(send Send, name string) (Send, *string) {
+	var value string
+	return func(r *http.Request) (*http.Response, error) {
+		resp, err := send(r)
+		if err == nil {
+			value = resp.Header.Get(name)
+		}
+		return resp, err
+	}, &value
+}
+
 // Call calls an operation. A refusal is a [*Problem].
 func Call[In, Out any](ctx context.Context, send Send, op api.Operation[In, Out], in In) (Out, error) {
 	raw, err := CallRaw(ctx, send, op, in)

@@ -21,9 +21,9 @@ type Identity = age.Identity
 const (
 	MaxRecipients = 16
 	maxKeyFile    = 64 << 10
-	// MinPassphrase is how many characters a passphrase must have: the file may be stolen, and
+	// minPassphrase is how many characters a passphrase must have: the file may be stolen, and
 	// then it can be guessed for years.
-	MinPassphrase = 16
+	minPassphrase = 16
 	// maxWork bounds what a hostile file can make us compute: 1 GB of memory. We write 2^18.
 	maxWork = 20
 )
@@ -94,6 +94,15 @@ func OpenWithPassphrase(text string) ([]Identity, error) {
 	return []Identity{id}, nil
 }
 
+// CheckPassphrase refuses a new passphrase that is too short.
+func CheckPassphrase(text string) error {
+	if len([]rune(text)) < minPassphrase {
+		return fmt.Errorf("the passphrase has fewer than %d characters: take some words that nobody would guess",
+			minPassphrase)
+	}
+	return nil
+}
+
 // NewPassing makes a key pair for one backup on its way through this process.
 func NewPassing() (id Identity, recipient string, err error) {
 	x, err := age.GenerateX25519Identity()
@@ -106,9 +115,8 @@ func NewPassing() (id Identity, recipient string, err error) {
 // Reencrypt encrypts a backup with a passphrase instead. It has checked that the whole of it came
 // when it returns nil, and keeps no plaintext but a few buffers in memory.
 func Reencrypt(dst io.Writer, src io.Reader, id Identity, passphrase string) error {
-	if len([]rune(passphrase)) < MinPassphrase {
-		return fmt.Errorf("the passphrase has fewer than %d characters: take some words that nobody would guess",
-			MinPassphrase)
+	if err := CheckPassphrase(passphrase); err != nil {
+		return err
 	}
 	to, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
