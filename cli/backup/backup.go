@@ -109,10 +109,12 @@ func create(c *cli.Context, connect Connect) error {
 		return backup.Create(done.File, func(w io.Writer) error {
 			n := &counter{w: w}
 			defer func() { done.Size = n.n }()
+			var err error
 			if own != nil {
-				return backup.Reencrypt(n, body, own, words)
+				err = backup.Reencrypt(n, body, own, words)
+			} else {
+				_, err = io.Copy(n, body)
 			}
-			_, err := io.Copy(n, body)
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				return errors.New("the backup was cut off, and nothing was written: the gateway's log says why")
 			}

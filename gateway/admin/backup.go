@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/dustin/go-humanize/english"
 
 	"latchkey/gateway/admin/api"
@@ -18,7 +19,10 @@ import (
 )
 
 func (a *server) addBackupRoutes() {
-	route.HandleFile(a.Router, api.MakeBackup, "application/octet-stream", a.makeBackup)
+	route.HandleFile(a.Router, api.MakeBackup, &huma.Response{Description: "the backup",
+		Headers: map[string]*huma.Param{api.BackupHeader: {Schema: &huma.Schema{Type: "string"},
+			Description: "what the backup is, as JSON: site, fingerprint, epoch, made, program, kind, head, " +
+				"from and records"}}}, a.makeBackup)
 }
 
 // makeBackup writes a backup to w.

@@ -17,6 +17,8 @@ import (
 	"latchkey/gateway/limit"
 )
 
+const fileMedia = "application/octet-stream"
+
 // writeWait is how long the client of a file may take for a part of it.
 const writeWait = 30 * time.Second
 
@@ -24,11 +26,11 @@ const writeWait = 30 * time.Second
 // is made. h may set headers before the first byte. An error before that becomes a problem. After
 // it the connection ends without the end of the answer, so that the client sees that a part is
 // missing. One such file is sent at a time, because making it takes work.
-func HandleFile[In, Out any](r *Router, op api.Operation[In, Out], media string,
+func HandleFile[In, Out any](r *Router, op api.Operation[In, Out], answer *huma.Response,
 	h func(ctx context.Context, in *In, head http.Header, w io.Writer) error) {
 	described := openapi.Describe(op)
-	described.Responses = map[string]*huma.Response{"200": {Description: "the file",
-		Content: map[string]*huma.MediaType{media: {}}}}
+	answer.Content = map[string]*huma.MediaType{fileMedia: {}}
+	described.Responses = map[string]*huma.Response{"200": answer}
 	r.CheckBefore(&described, op.Needs, op.Matches)
 	var busy atomic.Bool
 	huma.Register(r.API, described, func(ctx context.Context, in *In) (*huma.StreamResponse, error) {
@@ -40,7 +42,7 @@ func HandleFile[In, Out any](r *Router, op api.Operation[In, Out], media string,
 			}
 			defer busy.Store(false)
 			limit.Detach(ctx)
-			f := &file{w: w, out: http.NewResponseController(w), media: media}
+			f := &file{w: w, out: http.NewResponseController(w)}
 			err := h(ctx, in, w.Header(), f)
 			switch {
 			case err == nil:
@@ -72,7 +74,6 @@ func writeModel(w http.ResponseWriter, problem error) {
 type file struct {
 	w     http.ResponseWriter
 	out   *http.ResponseController
-	media string
 	begun bool
 }
 
@@ -80,7 +81,7 @@ func (f *file) Write(b []byte) (int, error) {
 	_ = f.out.SetWriteDeadline(time.Now().Add(writeWait)) // not every writer has a deadline
 	if !f.begun {
 		f.begun = true
-		f.w.Header().Set("Content-Type", f.media)
+		f.w.Header().Set("Content-Type", fileMedia)
 		f.w.WriteHeader(http.StatusOK)
 		_ = f.out.Flush() // a writer that cannot be flushed sends it later
 	}

@@ -647,25 +647,10 @@ func TestDebianAge(t *testing.T) {
 	if err := os.WriteFile(sealed, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	typed := &slowly{text: words + "\n"}
-	run(typed, "script", "-qec", "age -d -o "+opened+" "+sealed, "/dev/null")
+	run(strings.NewReader(words+"\n"), "script", "-qec", "age -d -o "+opened+" "+sealed, "/dev/null")
 	if plain := run(nil, "gzip", "-dc", opened); !bytes.HasPrefix(plain, []byte(backup.Magic)) {
 		t.Errorf("got %.40q, want it to begin with %q", plain, backup.Magic)
 	}
-}
-
-// slowly gives its text, and then nothing until the program that reads has ended.
-type slowly struct {
-	text string
-	done bool
-}
-
-func (s *slowly) Read(b []byte) (int, error) {
-	if s.done {
-		return 0, io.EOF
-	}
-	s.done = true
-	return copy(b, s.text), nil
 }
 
 // A cut stream or another passphrase is an error, whatever was written by then.
