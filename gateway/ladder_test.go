@@ -82,6 +82,7 @@ var ladder = map[string]float64{
 	"gateway/admin/client":     4.7,
 	"gateway/admin/route":      4.8,
 	"gateway/admin/servers":    4.8,
+	"gateway/admin/backups":    4.8,
 	"gateway/restart":          4.8,
 	"gateway/aging":            4.8,
 	"gateway/admin":            5,

@@ -8,6 +8,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 func (a *server) addAccountRoutes() {
@@ -118,7 +119,7 @@ func (a *server) editRegistered(ctx context.Context, actor string, id access.ID,
 	_, err := a.makeChange(withActor(ctx, actor), func(p *access.Policy) ([]access.Change, error) {
 		r, ok := accounts.Kind.In(p)[id]
 		if !ok {
-			return nil, missingError("account", string(id))
+			return nil, route.Missing("account", string(id))
 		}
 		err := set(&r)
 		return []access.Change{{Put: r}}, err

@@ -159,7 +159,7 @@ func findCard(p *access.Policy, ref string) (access.Credential, error) {
 		if c, ok := p.Credentials[id]; ok {
 			return c, nil
 		}
-		return access.Credential{}, missingError("card", ref)
+		return access.Credential{}, route.Missing("card", ref)
 	}
 	var found []access.Credential
 	for _, c := range p.Credentials {
@@ -170,7 +170,7 @@ func findCard(p *access.Policy, ref string) (access.Credential, error) {
 	}
 	switch len(found) {
 	case 0:
-		return access.Credential{}, missingError("card", ref)
+		return access.Credential{}, route.Missing("card", ref)
 	case 1:
 		return found[0], nil
 	}

@@ -49,7 +49,7 @@ func (a *server) addDeviceRoutes() {
 			return a.makeChange(ctx, func(p *access.Policy) ([]access.Change, error) {
 				k, ok := p.Keys[keys.ID(in.Key)]
 				if !ok {
-					return nil, missingError("key", in.Key)
+					return nil, route.Missing("key", in.Key)
 				}
 				return revocations([]keys.Key{k}), nil
 			})

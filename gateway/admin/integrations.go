@@ -102,7 +102,7 @@ func (a *server) addPINRoutes() {
 }
 
 func findIntegration(p *access.Policy, ref string) (access.Integration, error) {
-	return findNamed("integration", ref, p.Integrations,
+	return route.Find("integration", ref, p.Integrations,
 		func(name string) (access.Integration, bool) { return access.Integrations.ByName(p, name) })
 }
 

@@ -45,7 +45,7 @@ func findPasskey(r *accounts.Account, ref string) (int, error) {
 	id, err := base64.RawURLEncoding.Strict().DecodeString(ref)
 	i := slices.IndexFunc(r.Passkeys, func(k accounts.Passkey) bool { return bytes.Equal(k.ID, id) })
 	if err != nil || i < 0 {
-		return 0, missingError("passkey", ref)
+		return 0, route.Missing("passkey", ref)
 	}
 	return i, nil
 }

@@ -1,59 +1,34 @@
 package admin
 
 import (
-	"fmt"
-
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
-	"latchkey/gateway/text"
+	"latchkey/gateway/admin/route"
 )
 
-func missingError(kind, ref string) error {
-	hint := "latchkey " + kind + " list shows what there is"
-	switch kind {
-	case "key":
-		hint = "latchkey device show lists the keys of a device"
-	case "token", "passkey":
-		hint = "its account's page on the website lists what there is"
-	}
-	return fmt.Errorf("%s %q: %w: %s", kind, text.Shorten(ref), access.ErrNotFound, hint)
-}
-
-// findNamed looks up a record by id, then by name.
-func findNamed[R any](kind, ref string, byID map[access.ID]R, byName func(string) (R, bool)) (R, error) {
-	if r, ok := byID[access.ID(ref)]; ok {
-		return r, nil
-	}
-	if r, ok := byName(ref); ok {
-		return r, nil
-	}
-	var none R
-	return none, missingError(kind, ref)
-}
-
 func findPerson(p *access.Policy, ref string) (access.Person, error) {
-	return findNamed("person", ref, p.Persons, p.PersonByName)
+	return route.Find("person", ref, p.Persons, p.PersonByName)
 }
 
 func findTarget(p *access.Policy, ref string) (access.Target, error) {
-	return findNamed("target", ref, p.Targets, p.TargetByName)
+	return route.Find("target", ref, p.Targets, p.TargetByName)
 }
 
 func findDevice(p *access.Policy, ref string) (access.Device, error) {
-	return findNamed("device", ref, p.Devices, p.DeviceByName)
+	return route.Find("device", ref, p.Devices, p.DeviceByName)
 }
 
 func findGroup(p *access.Policy, ref string) (access.Group, error) {
-	return findNamed("group", ref, p.Groups, p.GroupByName)
+	return route.Find("group", ref, p.Groups, p.GroupByName)
 }
 
 func findSchedule(p *access.Policy, ref string) (access.Schedule, error) {
-	return findNamed("schedule", ref, p.Schedules, p.ScheduleByName)
+	return route.Find("schedule", ref, p.Schedules, p.ScheduleByName)
 }
 
 func findAccount(p *access.Policy, ref string) (accounts.Account, error) {
-	return findNamed("account", ref, accounts.Kind.In(p),
+	return route.Find("account", ref, accounts.Kind.In(p),
 		func(name string) (accounts.Account, bool) { return accounts.Kind.ByName(p, name) })
 }
 
@@ -61,7 +36,7 @@ func findGrant(p *access.Policy, ref string) (access.Grant, error) {
 	if g, ok := p.Grants[access.ID(ref)]; ok {
 		return *g, nil
 	}
-	return access.Grant{}, missingError("grant", ref)
+	return access.Grant{}, route.Missing("grant", ref)
 }
 
 func personRef(p *access.Policy, id access.ID) api.Ref {

@@ -107,7 +107,7 @@ func (a *server) session(ctx context.Context, operation string) (out api.Session
 	id, value, _ := strings.Cut(operation, " ")
 	d, ok := a.Demands[id]
 	if !ok {
-		return out, missingError("operation", id)
+		return out, route.Missing("operation", id)
 	}
 	// A question about an operation on an account means the caller's own account: whoever may call
 	// it for others has a role for that.

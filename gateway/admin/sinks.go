@@ -86,7 +86,7 @@ func (a *server) withSink(ref string, f func(sinks.Sink) error) (none api.Nothin
 }
 
 func findSink(p *access.Policy, ref string) (sinks.Sink, error) {
-	return findNamed("sink", ref, sinks.Kind.In(p),
+	return route.Find("sink", ref, sinks.Kind.In(p),
 		func(name string) (sinks.Sink, bool) { return sinks.Kind.ByName(p, name) })
 }
 

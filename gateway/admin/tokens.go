@@ -9,6 +9,7 @@ import (
 	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/route"
 )
 
 func (a *server) addTokenRoutes() {
@@ -21,7 +22,7 @@ func (a *server) addTokenRoutes() {
 			return a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				i := slices.IndexFunc(r.Tokens, func(t accounts.Token) bool { return string(t.ID) == in.ID })
 				if i < 0 {
-					return missingError("token", in.ID)
+					return route.Missing("token", in.ID)
 				}
 				r.Tokens = slices.Delete(r.Tokens, i, i+1)
 				return nil
