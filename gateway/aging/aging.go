@@ -31,6 +31,8 @@ type Keeper struct {
 	mu   sync.Mutex
 	days int       // guarded by mu; for which age was found
 	age  store.Age // guarded by mu
+
+	spare bool // disk space may be given back; only Run uses it
 }
 
 // New returns a Keeper. It removes nothing before Run.
@@ -38,7 +40,7 @@ func New(cfg Config) *Keeper {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Keeper{cfg: cfg}
+	return &Keeper{cfg: cfg, spare: true} // a start may have ended before it was
 }
 
 const (
@@ -55,6 +57,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if err := k.removeOld(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrClosed) {
 			k.cfg.Log.Error("old events not removed", "err", err)
 		}
+		k.reclaim(ctx)
 		wait := time.NewTimer(every)
 		select {
 		case <-wait.C:
@@ -108,10 +111,25 @@ func (k *Keeper) removeOld(ctx context.Context) error {
 		}
 	}
 	if first := k.cfg.Store.First(); first != before {
+		k.spare = true
 		k.cfg.Log.Info("old events removed", "before", first, "events", first-before,
 			"took", time.Since(began).Round(time.Millisecond).String())
 	}
 	return nil
+}
+
+// reclaim gives back the disk space of removed events if that is much.
+func (k *Keeper) reclaim(ctx context.Context) {
+	if !k.spare || k.cfg.Store.Removed().IsZero() {
+		return
+	}
+	gained, again, err := k.cfg.Store.Reclaim(ctx)
+	if k.spare = again; err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrClosed) {
+		k.cfg.Log.Error("space of old events not given back", "err", err)
+	}
+	if gained > 0 {
+		k.cfg.Log.Info("space of old events given back", "bytes", gained)
+	}
 }
 
 // findOld returns the newest event that is old, as are all before it.

@@ -141,7 +141,8 @@ func (s *Store) removeOldest(ctx context.Context, to uint64, days int) (uint64, 
 	var old *reader.Oldest
 	trusted := now.kept.Site.TimeTrusted
 	err = s.readIfOpen(ctx, func(txn *badger.Txn) (err error) {
-		old, err = s.reader.ReadOldest(ctx, txn, now.cut, to, cutEvents, trusted, now.head.PolicyAt,
+		most := min(cutEvents, int(s.db.MaxBatchCount())/5) // an event may have two keys
+		old, err = s.reader.ReadOldest(ctx, txn, now.cut, to, most, trusted, now.head.PolicyAt,
 			s.opts.Now())
 		return err
 	})
@@ -173,7 +174,7 @@ func (b *batch) removeOldest(old *reader.Oldest, plain []byte) error {
 	}
 	gone := old.Keys
 	for key := range b.w.dead { // a sink that begins behind the event does not want it any more
-		if _, seq := key.Dead(); seq <= old.Cut.Seq {
+		if _, seq := key.Dead(); seq <= old.Cut.Seq && len(gone) < len(old.Keys)+maxDead {
 			gone = append(gone, key)
 		}
 	}
@@ -208,4 +209,18 @@ func (w *writer) writeCounters() error {
 
 func (s *Store) newUpkeep() *reader.Upkeep {
 	return &reader.Upkeep{Quit: s.quit, Over: fmt.Errorf("store: %w", ErrClosed), Since: time.Now()}
+}
+
+// Reclaim gives back the disk space of removed events if that is much: see [engine.DB.Reclaim].
+func (s *Store) Reclaim(ctx context.Context) (gained int64, again bool, err error) {
+	s.reads.RLock() // the store is not closed meanwhile
+	defer s.reads.RUnlock()
+	if err := s.checkUsable(ctx); err != nil || s.opts.InMemory {
+		return 0, false, err
+	}
+	p := s.newUpkeep()
+	return s.db.Reclaim(func() error { return p.Rest(ctx) }, func(bytes int64) bool {
+		free, err := s.measureFree()
+		return err == nil && free > uint64(bytes)+s.opts.MinFree
+	})
 }

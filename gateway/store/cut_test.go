@@ -357,6 +357,30 @@ func TestCutKeepsWhatIsNeeded(t *testing.T) {
 	}
 }
 
+// A site.head that could not be written for long may name an event that was removed since.
+func TestWitnessOfARemovedEvent(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	s := fillHouse(t, o, 10)
+	checkAndClose(t, s)
+	head := o.files().Head
+	old := readText(t, head)
+	for _, to := range []uint64{12, 30} { // up to that very event, and further
+		s = mustOpen(t, o)
+		for range 15 {
+			mustRecord(t, s, audit.Event{Kind: audit.EventReport})
+		}
+		if got := cutUpTo(t, s, to); got != to {
+			t.Fatalf("got %d removed, want %d", got, to)
+		}
+		checkAndClose(t, s)
+		if err := os.WriteFile(head, []byte(old), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = mustOpen(t, o)
+		checkAndClose(t, s)
+	}
+}
+
 func TestHeadOfARemovedEvent(t *testing.T) {
 	s := fillHouse(t, Options{}, 20)
 	evs := mustEvents(t, s, 1)

@@ -42,6 +42,7 @@ type DB struct {
 	stuck atomic.Bool  // a memtable waits for space
 	// syncsLog points to Badger's private switch for syncing the value log at each commit.
 	syncsLog *bool
+	deleted  atomic.Uint64 // version of the newest delete
 }
 
 // Open opens the database, or makes it. The caller closes it.
@@ -81,12 +82,13 @@ func OpenScratch(dir string) (*DB, error) {
 // Write commits the writes durably, all or none. It is not safe for concurrent use.
 func (d *DB) Write(w *Writes) error {
 	*d.syncsLog = w.large
-	return d.Update(func(txn *badger.Txn) error {
+	deletes := false
+	err := d.Update(func(txn *badger.Txn) error {
 		for i := range w.entries {
 			e := &w.entries[i]
 			var err error
 			if e.Value == nil {
-				err = txn.Delete(e.Key)
+				err, deletes = txn.Delete(e.Key), true
 			} else {
 				err = txn.SetEntry(e)
 			}
@@ -96,6 +98,10 @@ func (d *DB) Write(w *Writes) error {
 		}
 		return nil
 	})
+	if deletes {
+		d.deleted.Store(d.MaxVersion())
+	}
+	return err
 }
 
 // Close closes the database.

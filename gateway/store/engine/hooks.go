@@ -156,6 +156,7 @@ var harmless = []string{
 	"Invalid read: vp:",        //
 	"Unable to get stats for",  // never asked for
 	"We shouldn't reach batch", //
+	"While running doCompact",  // Flatten returns it, and an error of the disk was logged before
 }
 
 func (l badgerLog) heard(f string, a []any) {
