@@ -77,7 +77,8 @@ func commands() []*cli.Command {
 	return []*cli.Command{
 		serving.Command(serving.Setting{Version: version(), Data: dataFlag, Options: connection.StoreOptions}),
 		group("config", "the settings of serve", configCommands()...),
-		demo.Command(demo.Setting{Version: version(), Socket: connection.SocketName, Options: connection.StoreOptions}),
+		demo.Command(demo.Setting{Version: version(), Socket: connection.SocketName,
+			Options: connection.StoreOptions}),
 		group("target", "doors and lamps", targetCommands()...),
 		group("device", "readers, switches, locks, lamps and sensors, and their keys", deviceCommands()...),
 		group("person", "who may hold cards", personCommands()...),

@@ -16,8 +16,8 @@ import (
 // buildHouse builds a demo house to which simulated nodes can connect.
 func buildHouse(t *testing.T) *demo.House {
 	t.Helper()
-	h, err := demo.Build(t.Context(), demo.Setting{Socket: connection.SocketName, Options: connection.StoreOptions},
-		&lockedBuffer{})
+	h, err := demo.Build(t.Context(), demo.Setting{Socket: connection.SocketName,
+		Options: connection.StoreOptions}, &lockedBuffer{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,8 @@ func repair(x *call) error {
 	for _, what := range done.Done {
 		printLine(x.App.Writer, what)
 	}
-	printLine(x.App.Writer, fmt.Sprintf("the store in %s is whole: events %d to %d verified", dir, done.First, done.Seq))
+	printLine(x.App.Writer, fmt.Sprintf("the store in %s is whole: events %d to %d verified", dir, done.First,
+		done.Seq))
 	if done.Aside != "" {
 		printLine(x.App.Writer, "what was replaced is in "+done.Aside)
 	}

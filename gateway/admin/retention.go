@@ -25,7 +25,9 @@ func (a *server) addRetentionRoutes() {
 	handle(a, api.GetRetention, view)
 	handle(a, api.SetRetention,
 		func(ctx context.Context, in *api.Body[api.RetentionChange]) (api.Retention, error) {
-			return change(ctx, func(p *access.Policy) ([]access.Change, error) { return aging.Set(p, in.Body.Days), nil })
+			return change(ctx, func(p *access.Policy) ([]access.Change, error) {
+				return aging.Set(p, in.Body.Days), nil
+			})
 		})
 	handle(a, api.ReleaseEvents,
 		func(ctx context.Context, in *api.Body[api.Release]) (api.Retention, error) {

@@ -223,17 +223,22 @@ func TestTamperedCutIsNamed(t *testing.T) {
 		want   string
 		opens  bool // only the verification of the whole chain finds it
 	}{
-		"flipped byte":        {put(record.CutKey, flipped), statement, false},
-		"of another site":     {put(record.CutKey, forge(func(*record.Cut) {}, seal.NewSiteKey())), "not signed by this site", false},
-		"removed":             {func(txn *badger.Txn) error { return txn.Delete([]byte(record.CutKey)) }, statement + ": missing", false},
+		"flipped byte": {put(record.CutKey, flipped), statement, false},
+		"of another site": {put(record.CutKey, forge(func(*record.Cut) {}, seal.NewSiteKey())),
+			"not signed by this site", false},
+		"removed": {func(txn *badger.Txn) error { return txn.Delete([]byte(record.CutKey)) },
+			statement + ": missing", false},
 		"an earlier put back": {put(record.CutKey, earlier), "about the events up to 10", false},
-		"another hash":        {put(record.CutKey, forge(func(c *record.Cut) { c.Hash[0] ^= 1 }, own)), "event 21: does not follow event 20", false},
-		"more than removed":   {put(record.CutKey, forge(func(c *record.Cut) { c.Seq++ }, own)), statement, false},
-		"another policy":      {put(record.CutKey, forge(func(c *record.Cut) { c.Policy[0] ^= 1 }, own)), statement, false},
+		"another hash": {put(record.CutKey, forge(func(c *record.Cut) { c.Hash[0] ^= 1 }, own)),
+			"event 21: does not follow event 20", false},
+		"more than removed": {put(record.CutKey, forge(func(c *record.Cut) { c.Seq++ }, own)), statement, false},
+		"another policy":    {put(record.CutKey, forge(func(c *record.Cut) { c.Policy[0] ^= 1 }, own)), statement, false},
 		"page removed at the border": {func(txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(21))) },
 			"event 21: missing", false},
-		"page put back at the border": {put(record.EventKey(20), whole[record.EventKey(20)]), "event 20: it was removed and is back", true},
-		"first page put back":         {put(record.EventKey(1), whole[record.EventKey(1)]), "event 1: it was removed and is back", true},
+		"page put back at the border": {put(record.EventKey(20), whole[record.EventKey(20)]),
+			"event 20: it was removed and is back", true},
+		"first page put back": {put(record.EventKey(1), whole[record.EventKey(1)]),
+			"event 1: it was removed and is back", true},
 		"earlier head and statement": {func(txn *badger.Txn) error {
 			return errors.Join(put(record.CutKey, earlier)(txn), put(record.HeadKey, whole[record.HeadKey])(txn))
 		}, "event 11: missing", false},
@@ -341,7 +346,8 @@ func TestCutKeepsWhatIsNeeded(t *testing.T) {
 		t.Errorf("got %d removed, want up to %d: a dead letter is about %d", got, head+5, head+6)
 	}
 	holds, err := s.Holds(t.Context())
-	if want := (Hold{Sink: sink.ID, First: head + 6, Owed: head + 6}); err != nil || len(holds) != 2 || holds[1] != want {
+	want := Hold{Sink: sink.ID, First: head + 6, Owed: head + 6}
+	if err != nil || len(holds) != 2 || holds[1] != want {
 		t.Errorf("got %+v, %v, want %+v", holds, err, want)
 	}
 	sink.From = head + 8 // the sink does without
