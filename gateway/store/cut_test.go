@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -457,4 +458,34 @@ func TestFindOld(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever reads while events are removed begins at the first that is kept, and gets no error.
+func TestReadersWhileEventsAreRemoved(t *testing.T) {
+	s := fillHouse(t, Options{Dir: t.TempDir()}, 400)
+	last, _ := s.Head()
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for _, read := range []func() ([]audit.Event, error){
+		func() ([]audit.Event, error) { return s.Events(t.Context(), 0, 3) },
+		func() ([]audit.Event, error) { return s.Events(t.Context(), s.First(), 3) },
+		func() ([]audit.Event, error) { return s.EventsSince(t.Context(), time.Time{}, 1000) },
+	} {
+		readers.Go(func() {
+			for was := uint64(0); ctx.Err() == nil; {
+				evs, err := read()
+				if err != nil || len(evs) == 0 || evs[0].Seq < was {
+					t.Errorf("got %d events, %v, want some after %d", len(evs), err, was)
+					return
+				}
+				was = evs[0].Seq
+			}
+		})
+	}
+	for to := uint64(1); to < last; to += 3 {
+		cutUpTo(t, s, to)
+		mustRecord(t, s, audit.Event{Kind: audit.EventReport})
+	}
+	cancel()
+	readers.Wait()
 }
