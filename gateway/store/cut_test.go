@@ -489,3 +489,32 @@ func TestReadersWhileEventsAreRemoved(t *testing.T) {
 	cancel()
 	readers.Wait()
 }
+
+// A removed event still says that the clock was once ahead, until somebody trusts the time again.
+func TestLatestTimeOfRemovedEvents(t *testing.T) {
+	c := newClock()
+	s := fillHouse(t, Options{Dir: t.TempDir(), Now: c.Now}, 5)
+	ahead := c.Now().Add(240 * time.Hour)
+	wrong := mustRecord(t, s, audit.Event{Kind: audit.EventReport, At: ahead})
+	for range 10 {
+		mustRecord(t, s, audit.Event{Kind: audit.EventReport})
+	}
+	for to := wrong.Seq - 2; to < wrong.Seq+5; to += 2 {
+		cutUpTo(t, s, to)
+		s = reopen(t, s) // which checks it too
+		if at, _ := s.LastEventAt(); !at.Equal(ahead) {
+			t.Fatalf("removed up to %d: got %v, want %v", to, at, ahead)
+		}
+	}
+	site := access.Site{Zone: "UTC", TimeTrusted: 3}
+	mustApply(t, s, putAll(site)...)
+	if at, _ := s.LastEventAt(); !at.Equal(ahead) {
+		t.Errorf("got %v, want %v: nobody has trusted the time since", at, ahead)
+	}
+	site.TimeTrusted, _ = s.Head()
+	mustApply(t, s, putAll(site)...)
+	cutUpTo(t, s, site.TimeTrusted-1)
+	if at, _ := s.LastEventAt(); !at.Equal(c.Now()) {
+		t.Errorf("got %v, want %v, when it was trusted", at, c.Now())
+	}
+}
