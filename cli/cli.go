@@ -106,6 +106,7 @@ func commands() []*cli.Command {
 		backup.Command(func(c *cli.Context) (*connection.Connection, error) {
 			return (&call{Context: c}).connect()
 		}),
+		backup.RestoreCommand(dataFlag, storeOptions),
 		group("store", "repair or replace a damaged store, while no gateway runs", storeCommands()...),
 		trialCommand(),
 		simulate.Command(),

@@ -71,6 +71,7 @@ var ladder = map[string]float64{
 	"gateway/account":          3,
 	"gateway/learn":            3,
 	"gateway/feed":             4,
+	"gateway/store/restore":    4,
 	"gateway/doctor":           4,
 	"gateway/doorwatch":        4,
 	"gateway/observe":          4,

@@ -1,5 +1,6 @@
-// Package backup is the command line of backups: it makes one, says what is in one, and verifies
-// one. Passphrases and private keys stay in this process: the gateway learns public keys only.
+// Package backup is the command line of backups: it makes one, says what is in one, verifies and
+// restores one. Passphrases and private keys stay in this process: the gateway learns public keys
+// only.
 package backup
 
 import (
@@ -25,8 +26,6 @@ type Connect func(*cli.Context) (*connection.Connection, error)
 
 // Command is the command of backups.
 func Command(connect Connect) *cli.Command {
-	identity := &cli.StringFlag{Name: "identity", Aliases: []string{"i"}, TakesFile: true,
-		Usage: "`FILE` with the secret key that age-keygen wrote; without it a passphrase is asked for"}
 	return &cli.Command{Name: "backup", Usage: "save everything to one encrypted file, and check such files",
 		Subcommands: []*cli.Command{
 			{
@@ -48,11 +47,11 @@ func Command(connect Connect) *cli.Command {
 			},
 			{
 				Name: "inspect", ArgsUsage: "FILE", Usage: "say what a backup is, from its header only",
-				Flags: []cli.Flag{identity}, Action: inspect,
+				Flags: []cli.Flag{identityFlag()}, Action: inspect,
 			},
 			{
 				Name: "verify", ArgsUsage: "FILE", Usage: "read a whole backup and check everything in it",
-				Flags: []cli.Flag{identity,
+				Flags: []cli.Flag{identityFlag(),
 					&cli.StringFlag{Name: "site-fingerprint", Usage: "the `FINGERPRINT` that your site " +
 						"printed; only this shows that the backup is of your site"},
 					&cli.StringFlag{Name: "head", Usage: "`SEQ:HASH` that latchkey audit head printed and " +
@@ -60,6 +59,11 @@ func Command(connect Connect) *cli.Command {
 				Action: verify,
 			},
 		}}
+}
+
+func identityFlag() cli.Flag {
+	return &cli.StringFlag{Name: "identity", Aliases: []string{"i"}, TakesFile: true,
+		Usage: "`FILE` with the secret key that age-keygen wrote; without it a passphrase is asked for"}
 }
 
 // written is the answer of create with --json.

@@ -37,8 +37,8 @@ func (p Place) CheckOwner() error {
 		p.Again(p.Dir))
 }
 
-// currentUser returns the name of who makes the changes, for the events.
-func currentUser() string {
+// CurrentUser returns the name of who makes the changes, for the events.
+func CurrentUser() string {
 	name := strconv.Itoa(os.Geteuid())
 	if u, err := user.Current(); err == nil {
 		name = u.Username

@@ -92,7 +92,7 @@ func (p Place) try(ctx context.Context) (*Connection, error) {
 	h := admin.New(admin.Config{Store: s, Aging: aging.New(aging.Config{Store: s}), Version: p.Version,
 		Clock:        clock.Clock{Source: p.Clock, LastEvent: s.LastEventAt}.Trusted,
 		GatewayAddrs: settings.AnnouncedAddrs(settings.DefaultListen)})
-	api := client.InProcess(account.As(account.NewUnixPeer(currentUser()), h))
+	api := client.InProcess(account.As(account.NewUnixPeer(CurrentUser()), h))
 	return &Connection{http: http.Client{Transport: api}, closeStore: s.Close}, nil
 }
 

@@ -53,6 +53,10 @@ const (
 	// many recipients.
 	EventBackup EventKind = "backup"
 
+	// EventRestore: Actor restored the store from a backup that ends at the event before. The scan
+	// counters of all devices are void.
+	EventRestore EventKind = "restore"
+
 	EventTimeTrusted EventKind = "time-trusted"
 	EventStart       EventKind = "start"
 	EventStop        EventKind = "stop"
@@ -61,7 +65,7 @@ const (
 // EventKinds are all kinds of events.
 var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm,
 	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventSink, EventIntegration,
-	EventTimeTrusted, EventStart, EventStop, EventBackup}
+	EventTimeTrusted, EventStart, EventStop, EventBackup, EventRestore}
 
 // Outcome is what came of a command.
 type Outcome string

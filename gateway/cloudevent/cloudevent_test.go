@@ -93,6 +93,7 @@ var sent = map[audit.EventKind]string{
 	audit.EventSink:         "Actor* Reason",
 	audit.EventIntegration:  "Target.ID Target.Name* Actor* Source Reason",
 	audit.EventBackup:       "Actor*",
+	audit.EventRestore:      "Actor*",
 	audit.EventTimeTrusted:  "",
 	audit.EventStart:        "Digest",
 	audit.EventStop:         "",

@@ -33,6 +33,7 @@ var members = map[audit.EventKind][]member{
 	audit.EventSink:         {actor, reason},
 	audit.EventIntegration:  {target, actor, source, reason},
 	audit.EventBackup:       {actor},
+	audit.EventRestore:      {actor},
 	audit.EventTimeTrusted:  {},
 	audit.EventStart:        {digest},
 	audit.EventStop:         {},

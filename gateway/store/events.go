@@ -54,7 +54,8 @@ func (s *Store) newRecording() *recording {
 }
 
 func (b *batch) recordEvent(ev *record.Event) error {
-	if ev.Kind == audit.EventDecision || ev.Kind == audit.EventPolicy || ev.Kind == "" {
+	switch ev.Kind {
+	case audit.EventDecision, audit.EventPolicy, audit.EventRestore, "":
 		return fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
 	}
 	// A receipt is always kept: it belongs to a command for which there was space, such as to lock

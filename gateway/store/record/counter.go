@@ -90,6 +90,9 @@ func (cs *Counters) Take(ev *Event) {
 			c.Outcome = ev.Outcome
 			cs.Put(device, &c)
 		}
+	case audit.EventRestore: // it is never in a layer: the counter records are those after it
+		clear(cs.ByDevice)
+		clear(cs.BySeq)
 	}
 }
 
