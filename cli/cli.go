@@ -106,7 +106,7 @@ func commands() []*cli.Command {
 		backup.Command(func(c *cli.Context) (*connection.Connection, error) {
 			return (&call{Context: c}).connect()
 		}),
-		backup.RestoreCommand(dataFlag, storeOptions),
+		backup.RestoreCommand(dataFlag, connection.StoreOptions),
 		group("store", "repair or replace a damaged store, while no gateway runs", storeCommands()...),
 		trialCommand(),
 		simulate.Command(),

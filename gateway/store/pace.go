@@ -2,24 +2,8 @@ package store
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
-
-// pace measures how long commits take.
-type pace struct {
-	began atomic.Int64 // of the commit under way, Unix ns; 0: none is
-	ended atomic.Int64 // of the last one
-	took  atomic.Int64 // ns, of the last one
-}
-
-func (p *pace) begin() { p.began.Store(time.Now().UnixNano()) }
-
-func (p *pace) end() {
-	now := time.Now().UnixNano()
-	p.took.Store(now - p.began.Swap(0))
-	p.ended.Store(now)
-}
 
 // probeEvery is how old a measurement may be. An idle store writes its head at most once in that
 // time, and only when somebody asks for the pace.
@@ -39,19 +23,14 @@ const (
 // and waits for it until ctx ends. It makes none when there is no space.
 func (s *Store) MeasurePace(ctx context.Context) time.Duration {
 	old := probeEvery
-	if took := time.Duration(s.pace.took.Load()); took > slowCommit {
+	if took := s.pace.Took(); took > slowCommit {
 		old = min(max(probeSlowDisk, probeShare*took), probeEvery)
 	}
-	ended := time.Unix(0, s.pace.ended.Load())
-	if s.pace.began.Load() == 0 && time.Since(ended) > old && s.CheckSpace() == nil {
+	if s.pace.Idle() > old && s.CheckSpace() == nil {
 		// Only its duration matters here; Failed returns an error.
 		_ = s.submit(ctx, &request{between: (*writer).probe})
 	}
-	took := time.Duration(s.pace.took.Load())
-	if began := s.pace.began.Load(); began != 0 {
-		took = max(took, time.Since(time.Unix(0, began)))
-	}
-	return took
+	return max(s.pace.Took(), s.pace.Running())
 }
 
 // probe writes the head again, unchanged.

@@ -63,7 +63,7 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 	}
 	if w, err := folder.ReadWitness(f.Head, k.DeriveKeys()); err != nil || w == nil && v.Live == nil {
 		// Without MANIFEST and site.head nobody could notice that a table is missing.
-		return nil, unproven(why)
+		return nil, folder.Unproven(why)
 	}
 	for _, live := range p.ListCandidates(asked) {
 		if !p.IsLossless(live) {
@@ -82,17 +82,5 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 		}
 		return &Repaired{First: r.First, Seq: r.Seq, Done: done, Aside: aside}, nil
 	}
-	return nil, unproven(why)
-}
-
-// unproven adds to a damage that no state could be proven.
-func unproven(why error) error {
-	var d *folder.Damage
-	if !errors.As(why, &d) {
-		return why
-	}
-	out := *d
-	out.What += "; and no older state of MANIFEST could be proven to lose nothing"
-	out.Do = folder.DoCopy
-	return &out
+	return nil, folder.Unproven(why)
 }

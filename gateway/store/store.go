@@ -147,7 +147,7 @@ type Store struct {
 
 	ballast *folder.Ballast // nil in memory
 	held    atomic.Int64    // restrictions that act in memory only
-	pace    pace
+	pace    engine.Pace
 
 	unkept sync.Map // recordKey → record.SignIn: sign-ins kept in memory only
 

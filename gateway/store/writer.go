@@ -228,8 +228,8 @@ func (w *writer) commit(b *batch) error {
 		return nil
 	}
 	b.putHead()
-	w.s.pace.begin()
-	defer w.s.pace.end()
+	w.s.pace.Begin()
+	defer w.s.pace.End()
 	if w.s.opts.BeforeCommit != nil {
 		w.s.opts.BeforeCommit()
 	}

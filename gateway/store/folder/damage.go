@@ -128,3 +128,15 @@ func DescribeCrash(why string) *Damage {
 		"though every file matches its checksums", why),
 		Whole: "which record it is cannot be told", Do: DoCopy}
 }
+
+// Unproven adds to a damage that no state of the database could be proven.
+func Unproven(why error) error {
+	var d *Damage
+	if !errors.As(why, &d) {
+		return why
+	}
+	out := *d
+	out.What += "; and no older state of MANIFEST could be proven to lose nothing"
+	out.Do = DoCopy
+	return &out
+}
