@@ -30,6 +30,7 @@ void lk_node_init(struct lk_node *n, const struct lk_port *port, const struct lk
 	n->intent.counter = c;
 	if (served)
 		n->served = *served;
+	lk_finder_init(&n->finder, &n->link);
 	n->registration.lifetime = LK_LIFETIME;
 	n->pause = FIRST_PAUSE;
 	uint32_t now = n->report.second = lk_link_now(&n->link);
@@ -108,14 +109,20 @@ static void end_session(struct lk_node *n, uint32_t pause)
 	lk_dtls_close(n->link.dtls);
 	leave_session(n);
 	n->state = begun ? LK_NODE_HANDSHAKE : LK_NODE_WAITING;
-	n->at = lk_link_now(&n->link) + pause;
+	n->at = lk_link_now(&n->link) + (begun ? 0 : pause);
 	if (begun)
 		lk_link_swap(&n->link);
 }
 
-/* Ends an association that failed, or one that could not be made. */
+/* Ends an association that failed, or one that could not be made: then another address may be left
+ * to try, without a pause. */
 static void lose_session(struct lk_node *n, int err)
 {
+	if (n->state != LK_NODE_UP && lk_finder_refuse(&n->finder)) {
+		lk_link_log(&n->link, "not the gateway's address, error", (uint32_t)-err);
+		end_session(n, 0);
+		return;
+	}
 	uint32_t pause = n->pause / 2 + lk_link_jitter(&n->link, n->pause);
 
 	if (n->state == LK_NODE_UP && lk_link_now(&n->link) - n->at > GOOD_SESSION)
@@ -147,6 +154,7 @@ static void begin_session(struct lk_node *n)
 {
 	go_up(n, "session up");
 	n->link.proven = true;
+	lk_finder_keep(&n->finder, &n->link);
 	lk_exchange_reset(&n->link.out, lk_link_jitter(&n->link, UINT16_MAX));
 	if (n->served.resource)
 		n->served.resource->begin_session(n->served.actuator);
@@ -164,30 +172,41 @@ static bool resume_session(struct lk_node *n)
 		return false;
 	go_up(n, "session resumed");
 	n->link.proven = false;
+	n->finder.phase = LK_FINDER_LAST; /* if it is not answered, a handshake at this address is next */
 	return true;
 }
 
-static void connect(struct lk_node *n)
+/* Opens the way to the gateway and begins a handshake there. Returns ms until it is to be called
+ * again. */
+static uint32_t connect(struct lk_node *n)
 {
 	const struct lk_settings *s = n->link.settings;
 	const struct lk_port *p = n->link.port;
-	int err = p->udp_open(p->own, s->host, s->port);
+	const char *host;
+	uint32_t due = 0;
+	int err = lk_finder_step(&n->finder, &n->link, &host, &due);
 
+	n->at = lk_link_now(&n->link); /* not a moment of weeks ago, which would look ahead */
+	if (err == LK_EAGAIN)
+		return due;
+	if (err == 0)
+		err = p->udp_open(p->own, host, s->port);
 	if (err == LK_EAGAIN) {
-		n->at = lk_link_now(&n->link) + LOOK_AGAIN;
-		return;
+		n->at += LOOK_AGAIN;
+		return 0;
 	}
 	if (err < 0) {
 		lose_session(n, err);
-		return;
+		return 0;
 	}
 	lk_link_log(&n->link, "connecting", n->link.sessions + 1);
 	if (resume_session(n))
-		return;
+		return 0;
 	n->registration.location[0] = 0;
 	err = lk_dtls_open(n->link.dtls, p, s->identity, s->secret);
 	n->state = LK_NODE_HANDSHAKE;
 	check(n, err);
+	return 0;
 }
 
 static uint32_t handshake(struct lk_node *n)
@@ -195,7 +214,7 @@ static uint32_t handshake(struct lk_node *n)
 	int err = lk_dtls_handshake(n->link.dtls);
 
 	if (err == LK_EAGAIN)
-		return lk_dtls_due(n->link.dtls);
+		return sooner(lk_dtls_due(n->link.dtls), lk_finder_left(&n->finder, lk_link_now(&n->link) - n->at));
 	if (err < 0)
 		lose_session(n, err);
 	else
@@ -319,6 +338,8 @@ static void check_limits(struct lk_node *n, uint32_t now)
 	} else if (n->state == LK_NODE_UP && l->out.active && l->purpose != LK_FOR_INTENT &&
 		   now - l->out.sent >= REQUEST_LIMIT) {
 		lose_session(n, LK_EAGAIN);
+	} else if (n->state == LK_NODE_HANDSHAKE && lk_finder_left(&n->finder, now - n->at) == 0) {
+		lose_session(n, LK_EAGAIN);
 	}
 }
 
@@ -374,8 +395,7 @@ static uint32_t step_waiting(struct lk_node *n, uint32_t now)
 		n->at = now + LOOK_AGAIN; /* a moment of weeks ago would look ahead */
 		return LOOK_AGAIN;
 	}
-	connect(n);
-	return 0;
+	return connect(n);
 }
 
 uint32_t lk_node_step(struct lk_node *n)

@@ -7,6 +7,7 @@
 #ifndef LK_NODE_H
 #define LK_NODE_H
 
+#include "finder.h"
 #include "intent.h"
 #include "link.h"
 #include "registration.h"
@@ -18,12 +19,13 @@ enum lk_node_state { LK_NODE_WAITING, LK_NODE_HANDSHAKE, LK_NODE_UP };
 struct lk_node {
 	struct lk_link link;
 	enum lk_node_state state;
-	uint32_t at;    /* WAITING: when to connect; UP: since when */
+	uint32_t at;    /* WAITING: when to connect; else since when */
 	uint32_t pause; /* ms before the next try to connect */
 	uint8_t *saved; /* an association to be resumed instead of a handshake; wiped when it was */
 	uint16_t saved_len;
 	struct lk_served served; /* all zero for a node that moves nothing */
 
+	struct lk_finder finder;
 	struct lk_intent intent;
 	struct lk_report report;
 	struct lk_registration registration;

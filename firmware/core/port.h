@@ -48,10 +48,14 @@ struct lk_port {
 	int (*net_join)(void *ctx, const char *ssid, const char *password);
 	bool (*net_ready)(void *ctx);
 
-	/* One UDP socket of the node's own to the gateway. open resolves the host and takes a new
-	 * source port each time, closing the socket before; LK_EAGAIN while it looks the name up, to be
-	 * called again. send succeeds also with what the network then loses. */
+	/* One UDP socket of the node's own to the gateway. open takes a new source port each time,
+	 * closing the socket before. host is an address; a name only after udp_ask returned LK_ENONE.
+	 * LK_EAGAIN: to be called again. send succeeds also with what the network then loses. */
 	int (*udp_open)(void *own, const char *host, uint16_t port);
+	/* Opens the same socket for a question about name: to the network's DNS server or, if local, to
+	 * the group 224.0.0.251 port 5353, from where anybody may answer. LK_ENONE: the board asks
+	 * nobody, and udp_open takes the name. */
+	int (*udp_ask)(void *own, const char *name, bool local);
 	int (*udp_send)(void *own, const uint8_t *b, size_t n);
 	/* The next datagram, its first cap bytes if it is longer: its length, 0 if there is none now.
 	 * Never waits. */

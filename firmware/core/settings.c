@@ -210,6 +210,16 @@ int lk_settings_load(struct lk_settings *s, const struct lk_port *port)
 	return err == 0 && lk_settings_find_missing(s) != NULL ? LK_ENONE : err;
 }
 
+char *lk_write_number(char *to, uint16_t v)
+{
+	for (uint16_t unit = 10000; unit > 0; unit /= 10) {
+		if (v >= unit || unit == 1) {
+			*to++ = (char)('0' + v / unit % 10);
+		}
+	}
+	return to;
+}
+
 void lk_settings_write_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT])
 {
 	size_t n = strlen(s->host);
@@ -222,11 +232,7 @@ void lk_settings_write_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_
 		*buf = ']';
 		buf += bracket;
 		*buf++ = ':';
-		for (uint32_t unit = 10000; unit > 0; unit /= 10) {
-			if (s->port >= unit) {
-				*buf++ = (char)('0' + s->port / unit % 10);
-			}
-		}
+		buf = lk_write_number(buf, s->port);
 	}
 	*buf = '\0';
 }

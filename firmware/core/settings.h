@@ -66,6 +66,9 @@ int lk_settings_seed(struct lk_settings *s, const struct lk_bundle *b);
 /* Writes "host:port", or nothing if there is none, with a NUL. */
 void lk_settings_write_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT]);
 
+/* Writes v in decimal, at most 5 characters and no NUL, and returns where it ends. */
+char *lk_write_number(char *to, uint16_t v);
+
 /* Returns the key of the first setting that is missing and required, or NULL. WiFi is not
  * required: a board may have none. */
 const char *lk_settings_find_missing(const struct lk_settings *s);

@@ -77,10 +77,7 @@ static int get_random(void *ctx, uint8_t *buf, size_t n)
 	return 0;
 }
 
-static enum lk_boot boot(void *ctx)
-{
-	return ((struct fake_port *)ctx)->boot;
-}
+static enum lk_boot boot(void *ctx) { return ((struct fake_port *)ctx)->boot; }
 
 static int net_join(void *ctx, const char *ssid, const char *password)
 {
@@ -91,10 +88,7 @@ static int net_join(void *ctx, const char *ssid, const char *password)
 	return f->join_result;
 }
 
-static bool net_ready(void *ctx)
-{
-	return ((struct fake_port *)ctx)->net;
-}
+static bool net_ready(void *ctx) { return ((struct fake_port *)ctx)->net; }
 
 static int udp_open(void *ctx, const char *host, uint16_t port)
 {
@@ -104,6 +98,17 @@ static int udp_open(void *ctx, const char *host, uint16_t port)
 	f->host_port = port;
 	f->inbox_n = 0;
 	return f->open_result;
+}
+
+static int udp_ask(void *ctx, const char *name, bool local)
+{
+	struct fake_port *f = ctx;
+	f->asks++;
+	f->asks_local = local;
+	copy(f->host, sizeof f->host, name);
+	f->host_port = 0;
+	f->inbox_n = 0;
+	return f->ask_result;
 }
 
 static void push(struct fake_datagram *queue, size_t *count, const uint8_t *b, size_t n)
@@ -332,7 +337,7 @@ static void log_line(void *ctx, const char *text, uint32_t number)
 static const struct lk_port functions = {
 	.now = now, .random = get_random, .boot = boot,
 	.net_join = net_join, .net_ready = net_ready,
-	.udp_open = udp_open, .udp_send = udp_send, .udp_recv = udp_recv, .udp_wait = udp_wait,
+	.udp_open = udp_open, .udp_ask = udp_ask, .udp_send = udp_send, .udp_recv = udp_recv, .udp_wait = udp_wait,
 	.kv_get = kv_get, .kv_set = kv_set, .rtc_get = rtc_get, .rtc_set = rtc_set,
 	.spi = spi, .chip_reset = chip_reset,
 	.input = input, .output = output, .led = led, .voltage = voltage, .rssi = rssi,
@@ -347,6 +352,7 @@ void fake_init(struct fake_port *f)
 	f->port.ctx = f->port.own = f;
 	f->random_state = 2463534242u;
 	f->net = true;
+	f->ask_result = LK_ENONE;
 	f->kv_power = -1;
 	f->voltage = 3300;
 	f->rssi = -60;

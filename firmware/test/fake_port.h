@@ -51,6 +51,9 @@ struct fake_port {
 	bool net;
 
 	int open_result, send_result; /* an error to return, or 0 */
+	int ask_result;               /* likewise; LK_ENONE at first */
+	unsigned asks;
+	bool asks_local; /* the newest was for a name of the local network */
 	unsigned opens;
 	char host[64];
 	uint16_t host_port;

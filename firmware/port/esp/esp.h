@@ -34,9 +34,7 @@ struct lk_esp_node {
 	uint32_t flash;   /* the handle of its NVS namespace */
 	bool flash_open;
 	int sock;
-	const char *host;     /* the name that is being looked up */
-	atomic_bool asking;   /* DNS has not answered yet */
-	atomic_uint answered; /* the IPv4 address it answered, as it goes over the wire; 0: none */
+	bool asks_group; /* sock is for a question to the local network */
 };
 
 /* It is ctx of each struct lk_port. */

@@ -10,7 +10,6 @@
 #include "freertos/task.h"
 #include "lwip/dns.h"
 #include "lwip/sockets.h"
-#include "lwip/tcpip.h"
 #include "sdkconfig.h"
 
 #ifdef CONFIG_IDF_TARGET_ESP8266
@@ -24,7 +23,11 @@
 enum {
 	SLICE = 20,          /* ms between two looks at the serial line */
 	REJOIN_EVERY = 1000, /* ms; a wrong password must not become a stream of tries */
+	DNS_PORT = 53,
+	MDNS_PORT = 5353,
 };
+
+#define MDNS_GROUP 0xe00000fbu /* 224.0.0.251 */
 
 /* ---- WiFi: a station, and never an access point ---- */
 
@@ -125,83 +128,78 @@ static int32_t rssi(void *ctx)
 
 /* ---- UDP ---- */
 
-static void on_name(const char *name, const ip_addr_t *address, void *arg)
+/* Closes the node's socket and opens another one; LK_EIO if there is none. */
+static int take_socket(struct lk_esp_node *n)
 {
-	struct lk_esp_node *n = arg;
-
-	(void)name;
-	if (address != NULL)
-		atomic_store(&n->answered, ip_2_ip4(address)->addr);
-	atomic_store(&n->asking, false);
+	if (n->sock >= 0)
+		(void)lwip_close(n->sock);
+	n->sock = lwip_socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+	return n->sock < 0 ? LK_EIO : 0;
 }
 
-/* Runs in lwIP's own task, as its DNS client must. */
-static void ask(void *arg)
+static struct sockaddr_in at(uint32_t address, uint16_t port)
 {
-	struct lk_esp_node *n = arg;
-	ip_addr_t address;
-	err_t err = dns_gethostbyname_addrtype(n->host, &address, on_name, n, LWIP_DNS_ADDRTYPE_IPV4);
+	struct sockaddr_in a;
 
-	if (err != ERR_INPROGRESS)
-		on_name(n->host, err == ERR_OK ? &address : NULL, n);
+	memset(&a, 0, sizeof a);
+	a.sin_family = AF_INET;
+	a.sin_port = lwip_htons(port);
+	a.sin_addr.s_addr = address;
+	return a;
 }
 
-/* The address of host, 0 if it is not known yet. getaddrinfo would block for as long as a DNS
- * server is silent. */
-static uint32_t look_up(struct lk_esp_node *n, const char *host)
+/* Opens a connected socket, so lwIP drops datagrams from other addresses. */
+static int open_to(struct lk_esp_node *n, uint32_t address, uint16_t port)
 {
-	ip4_addr_t literal;
+	struct sockaddr_in to = at(address, port);
+	int err = take_socket(n);
 
-	if (ip4addr_aton(host, &literal) != 0)
-		return literal.addr;
-	if (!atomic_load(&n->asking) && atomic_load(&n->answered) == 0) {
-		n->host = host;
-		atomic_store(&n->asking, true);
-		if (tcpip_callback(ask, n) != ERR_OK)
-			atomic_store(&n->asking, false);
+	n->asks_group = false;
+	if (err == 0 && lwip_connect(n->sock, (const struct sockaddr *)&to, sizeof to) < 0) {
+		(void)lwip_close(n->sock);
+		n->sock = -1;
+		err = LK_EIO;
 	}
-	/* It may be there already: lwIP has a cache. It is used once, so the next socket asks again.
-	 * The chip has no atomic exchange. */
-	uint32_t address = atomic_load(&n->answered);
-	if (address != 0)
-		atomic_store(&n->answered, 0);
-	return address;
+	return err;
 }
 
 static int udp_open(void *own, const char *host, uint16_t port)
 {
-	struct lk_esp_node *node = own;
-	struct sockaddr_in to;
+	ip4_addr_t to;
 
-	if (node->sock >= 0)
-		(void)lwip_close(node->sock);
-	node->sock = -1;
-	uint32_t address = look_up(node, host);
-	if (address == 0)
-		return LK_EAGAIN;
-	memset(&to, 0, sizeof to);
-	to.sin_family = AF_INET;
-	to.sin_port = lwip_htons(port);
-	to.sin_addr.s_addr = address;
-	node->sock = lwip_socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
-	if (node->sock < 0)
-		return LK_EIO;
-	/* Connected, so lwIP drops datagrams from other addresses. */
-	if (lwip_connect(node->sock, (const struct sockaddr *)&to, sizeof to) < 0) {
-		(void)lwip_close(node->sock);
-		node->sock = -1;
-		return LK_EIO;
+	return ip4addr_aton(host, &to) != 0 ? open_to(own, to.addr, port) : LK_EIO;
+}
+
+/* We ask ourselves, because lwIP's client keeps one answer, the first, for as long as it says: a
+ * forged one would shut the node out for days. A question to the group goes out by the one network
+ * that a station has. */
+static int udp_ask(void *own, const char *name, bool local)
+{
+	struct lk_esp_node *n = own;
+
+	(void)name;
+	if (local) {
+		n->asks_group = true;
+		return take_socket(n);
 	}
-	return 0;
+	const ip_addr_t *server = dns_getserver(0);
+	return server != NULL && IP_IS_V4(server) && ip_2_ip4(server)->addr != 0
+		? open_to(n, ip_2_ip4(server)->addr, DNS_PORT) : LK_EIO;
 }
 
 static int udp_send(void *own, const uint8_t *b, size_t n)
 {
 	struct lk_esp_node *node = own;
+	struct sockaddr_in to = at(lwip_htonl(MDNS_GROUP), MDNS_PORT);
+	ssize_t sent;
 
 	if (node->sock < 0)
 		return LK_ECLOSED;
-	return lwip_send(node->sock, b, n, MSG_DONTWAIT) == (ssize_t)n ? 0 : LK_EIO;
+	if (node->asks_group)
+		sent = lwip_sendto(node->sock, b, n, MSG_DONTWAIT, (const struct sockaddr *)&to, sizeof to);
+	else
+		sent = lwip_send(node->sock, b, n, MSG_DONTWAIT);
+	return sent == (ssize_t)n ? 0 : LK_EIO;
 }
 
 static int udp_recv(void *own, uint8_t *b, size_t cap)
@@ -253,6 +251,7 @@ void lk_esp_net_init(struct lk_port *port)
 	port->net_ready = net_ready;
 	port->rssi = rssi;
 	port->udp_open = udp_open;
+	port->udp_ask = udp_ask;
 	port->udp_send = udp_send;
 	port->udp_recv = udp_recv;
 	port->udp_wait = udp_wait;

@@ -156,6 +156,11 @@ static int port_udp_open(void *own, const char *name, uint16_t port)
 	return lk_host_udp_open(&((struct node *)own)->udp, name, port);
 }
 
+static int port_udp_ask(void *own, const char *name, bool local)
+{
+	return lk_host_udp_ask(&((struct node *)own)->udp, name, local);
+}
+
 static int port_udp_send(void *own, const uint8_t *b, size_t n)
 {
 	return lk_host_udp_send(((const struct node *)own)->udp, b, n);
@@ -397,6 +402,7 @@ int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
 		.net_join = port_net_join,
 		.net_ready = port_net_ready,
 		.udp_open = port_udp_open,
+		.udp_ask = port_udp_ask,
 		.udp_send = port_udp_send,
 		.udp_recv = port_udp_recv,
 		.udp_wait = port_udp_wait,

@@ -1,9 +1,12 @@
 #define _GNU_SOURCE
 #include "udp.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +43,39 @@ int lk_host_udp_open(int *fd, const char *name, uint16_t port)
 	return *fd < 0 ? LK_EIO : 0;
 }
 
+/* Reads the address of the first DNS server of this machine. */
+static bool read_server(char server[64])
+{
+	char line[256];
+	bool found = false;
+	FILE *f = fopen("/etc/resolv.conf", "re");
+
+	while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+		found = sscanf(line, "nameserver %63s", server) == 1;
+	}
+	if (f != NULL) {
+		fclose(f);
+	}
+	return found;
+}
+
+int lk_host_udp_ask(int *fd, const char *name, bool local)
+{
+	char server[64];
+
+	if (strcasecmp(name, "localhost") == 0 || (!local && !read_server(server))) {
+		return LK_ENONE;
+	}
+	if (!local) {
+		return lk_host_udp_open(fd, server, 53);
+	}
+	if (*fd >= 0) {
+		close(*fd);
+	}
+	*fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); /* not connected */
+	return *fd < 0 ? LK_EIO : 0;
+}
+
 void lk_host_udp_rebind(int *fd)
 {
 	struct sockaddr_storage to;
@@ -65,6 +101,13 @@ int lk_host_udp_send(int fd, const uint8_t *b, size_t n)
 		if (send(fd, b, n, 0) == (ssize_t)n) {
 			return (int)n;
 		}
+	}
+	if (errno == EDESTADDRREQ) {
+		struct sockaddr_in group = {.sin_family = AF_INET, .sin_port = htons(5353)};
+
+		group.sin_addr.s_addr = htonl(0xe00000fb); /* 224.0.0.251 */
+		(void)sendto(fd, b, n, 0, (const struct sockaddr *)&group, sizeof group);
+		return (int)n;
 	}
 	/* A datagram to an address without a listener or a route is lost, as by radio. */
 	return errno == EMSGSIZE || errno == EBADF ? LK_EIO : (int)n;

@@ -96,6 +96,15 @@ static int udp_open(void *own, const char *host, uint16_t port)
 	return rt_count_run_with(n->udp < 0 ? n->udp : 0);
 }
 
+/* The sockets of this board were opened by whoever started it. */
+static int udp_ask(void *own, const char *name, bool local)
+{
+	(void)own;
+	(void)name;
+	(void)local;
+	return LK_ENONE;
+}
+
 /* The first try may only return the error of the datagram before. A datagram without a listener
  * is lost, as by radio. */
 static int udp_send(void *own, const uint8_t *b, size_t n)
@@ -167,6 +176,7 @@ void nodes_add(struct lk_port *port, const char *name)
 	*n = (struct node){.name = name, .udp = -1};
 	port->own = n;
 	port->udp_open = udp_open;
+	port->udp_ask = udp_ask;
 	port->udp_send = udp_send;
 	port->udp_recv = udp_recv;
 	port->kv_get = kv_get;

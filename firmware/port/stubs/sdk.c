@@ -22,7 +22,6 @@
 #include "esp_wifi.h"
 #include "lwip/dns.h"
 #include "lwip/sockets.h"
-#include "lwip/tcpip.h"
 #include "nvs.h"
 #include "nvs_flash.h"
 #include "tcpip_adapter.h"
@@ -244,30 +243,23 @@ int ip4addr_aton(const char *cp, ip4_addr_t *a)
 	a->addr = 0x0100007f;
 	return strcmp(cp, "127.0.0.1") == 0;
 }
-err_t dns_gethostbyname_addrtype(
-	const char *name, ip_addr_t *a, dns_found_callback found, void *arg, uint8_t type)
-{
-	(void)name, (void)type;
-	a->addr = 0x0200007f;
-	sdk.found = found;
-	sdk.found_arg = arg;
-	return sdk.name_known ? ERR_OK : ERR_INPROGRESS;
-}
-err_t tcpip_callback(tcpip_callback_fn f, void *ctx)
-{
-	f(ctx);
-	return ERR_OK;
-}
+const ip_addr_t *dns_getserver(uint8_t number) { return number == 0 ? &sdk.server : NULL; }
 uint16_t lwip_htons(uint16_t x) { return (uint16_t)(x >> 8 | x << 8); }
+uint32_t lwip_htonl(uint32_t x)
+{
+	return (uint32_t)lwip_htons((uint16_t)x) << 16 | lwip_htons((uint16_t)(x >> 16));
+}
 int lwip_socket(int domain, int type, int protocol)
 {
 	(void)domain, (void)type, (void)protocol;
+	sdk.connected = false;
 	return 3 + sdk.sockets++;
 }
 int lwip_connect(int s, const struct sockaddr *to, socklen_t n)
 {
 	(void)s;
 	memcpy(&sdk.to, to, n);
+	sdk.connected = true;
 	return 0;
 }
 int lwip_close(int s)
@@ -279,7 +271,13 @@ int lwip_close(int s)
 ssize_t lwip_send(int s, const void *b, size_t n, int flags)
 {
 	(void)s, (void)b;
-	return flags == MSG_DONTWAIT ? (ssize_t)n : -1;
+	return flags == MSG_DONTWAIT && sdk.connected ? (ssize_t)n : -1;
+}
+ssize_t lwip_sendto(int s, const void *b, size_t n, int flags, const struct sockaddr *to, socklen_t to_n)
+{
+	(void)s, (void)b;
+	memcpy(&sdk.to, to, to_n);
+	return flags == MSG_DONTWAIT && !sdk.connected ? (ssize_t)n : -1;
 }
 ssize_t lwip_recv(int s, void *b, size_t n, int flags)
 {

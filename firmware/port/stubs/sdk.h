@@ -42,10 +42,9 @@ struct sdk {
 	esp_event_handler_t on_event;
 	void *on_event_arg;
 	esp_err_t connect_result;
-	bool name_known;
-	dns_found_callback found;
-	void *found_arg;
+	ip_addr_t server; /* of DNS; 0: DHCP named none */
 	int sockets, closed;
+	bool connected;
 	struct sockaddr_in to;
 	int64_t us;
 	char printed[200];

@@ -153,20 +153,19 @@ static void test_udp(const struct lk_port *p)
 	CHECK_EQ(sdk.to.sin_addr.s_addr, 0x0100007f);
 	CHECK_EQ(p->udp_send(p->own, b, sizeof b), 0);
 	CHECK_EQ(p->udp_recv(p->own, b, sizeof b), 0);
-	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN); /* resolving; it does not wait */
-	CHECK_EQ(sdk.closed, 1);
-	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN);
-	ip_addr_t found = {0x0300007f};
-	sdk.found("gateway", &found, sdk.found_arg);
-	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), 0);
-	CHECK_EQ(sdk.to.sin_addr.s_addr, 0x0300007f);
-	sdk.name_known = true;
-	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), 0); /* from lwIP's cache, at once */
-	CHECK_EQ(sdk.to.sin_addr.s_addr, 0x0200007f);
-	sdk.name_known = false;
-	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN);
-	sdk.found("gateway", NULL, sdk.found_arg); /* no such name: the next try asks again */
-	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN);
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EIO); /* core asks for names */
+	CHECK_EQ(p->udp_ask(p->own, "gateway.example", false), LK_EIO); /* whom? */
+	sdk.server.addr = 0x0800a8c0;
+	CHECK_EQ(p->udp_ask(p->own, "gateway.example", false), 0);
+	CHECK(sdk.connected && sdk.to.sin_port == 0x3500 && sdk.to.sin_addr.s_addr == 0x0800a8c0);
+	CHECK_EQ(p->udp_send(p->own, b, sizeof b), 0);
+	CHECK_EQ(p->udp_ask(p->own, "gateway.local", true), 0);
+	CHECK(!sdk.connected); /* anybody may answer */
+	CHECK_EQ(p->udp_send(p->own, b, sizeof b), 0);
+	CHECK(sdk.to.sin_port == 0xe914 && sdk.to.sin_addr.s_addr == 0xfb0000e0);
+	CHECK_EQ(p->udp_open(p->own, "127.0.0.1", 5684), 0);
+	CHECK_EQ(p->udp_send(p->own, b, sizeof b), 0);
+	CHECK_EQ(sdk.sockets - sdk.closed, 1);
 	uint32_t began = p->now(p->ctx);
 	p->udp_wait(p->ctx, 50);
 	CHECK(p->now(p->ctx) - began >= 50);

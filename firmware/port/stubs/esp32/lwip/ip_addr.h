@@ -3,6 +3,7 @@
 #ifndef STUB_LWIP_IP_ADDR_H
 #define STUB_LWIP_IP_ADDR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct ip4_addr {
@@ -17,6 +18,7 @@ typedef struct ip_addr {
 	uint8_t type;
 } ip_addr_t;
 #define ip_2_ip4(ipaddr) (&((ipaddr)->u_addr.ip4))
+#define IP_IS_V4(ipaddr) (((ipaddr) == NULL) || (ipaddr)->type == 0)
 
 int ip4addr_aton(const char *cp, ip4_addr_t *addr);
 

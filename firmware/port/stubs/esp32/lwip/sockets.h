@@ -34,10 +34,12 @@ struct sockaddr_in {
 #define MSG_DONTWAIT 0x08
 
 uint16_t lwip_htons(uint16_t x);
+uint32_t lwip_htonl(uint32_t x);
 int lwip_close(int s);
 int lwip_connect(int s, const struct sockaddr *name, socklen_t namelen);
 ssize_t lwip_recv(int s, void *mem, size_t len, int flags);
 ssize_t lwip_send(int s, const void *dataptr, size_t size, int flags);
+ssize_t lwip_sendto(int s, const void *dataptr, size_t size, int flags, const struct sockaddr *to, socklen_t tolen);
 int lwip_socket(int domain, int type, int protocol);
 int lwip_select(int maxfdp1, fd_set *readset, fd_set *writeset, fd_set *exceptset, struct timeval *timeout);
 

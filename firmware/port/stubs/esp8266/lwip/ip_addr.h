@@ -11,6 +11,7 @@ typedef struct ip4_addr {
 
 typedef ip4_addr_t ip_addr_t;
 #define ip_2_ip4(ipaddr) (ipaddr)
+#define IP_IS_V4(ipaddr) 1
 
 int ip4addr_aton(const char *cp, ip4_addr_t *addr);
 
