@@ -33,6 +33,7 @@ var ladder = map[string]float64{
 	"coapres/transport/workers":             1.3,
 	"coapres/transport":                     2,
 	"coapres":                               2,
+	"coapres/device/finder":                 1.6,
 	"coapres/device":                        3,
 
 	"gateway/limit":            0,

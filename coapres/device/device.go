@@ -17,6 +17,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"latchkey/coapres"
+	"latchkey/coapres/device/finder"
 	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
 	"latchkey/keys"
@@ -26,7 +27,7 @@ import (
 type Config struct {
 	Name     string
 	Kind     keys.Kind
-	Gateway  string // "host:port"
+	Gateway  string // "host:port"; a host that is a name is asked for, ".local" by multicast DNS
 	Identity keys.ID
 	Secret   keys.Secret
 	// Source is the address of this machine that the node sends from. If it is not valid, the system
@@ -75,7 +76,8 @@ type Device struct {
 
 	turn chan struct{} // holds one token: one scan or ask at a time
 
-	pinged time.Time // used by Run only; when a hint was last followed
+	finder *finder.Finder // used by Run only
+	pinged time.Time      // used by Run only; when a hint was last followed
 
 	mu       sync.Mutex
 	counter  uint64        // guarded by mu
@@ -83,6 +85,9 @@ type Device struct {
 	linked   chan struct{} // guarded by mu; closed and replaced when link is set
 	sessions int           // guarded by mu
 }
+
+// errElsewhere is wrapped when an address did not prove the key and another one is next.
+var errElsewhere = errors.New("not the gateway's address")
 
 // hintPause is the least time between two hints that are followed: anybody can forge a hint.
 const hintPause = 5 * time.Second
@@ -108,7 +113,8 @@ func New(cfg Config) *Device {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Device{cfg: cfg, counter: cfg.Counter, turn: make(chan struct{}, 1), linked: make(chan struct{})}
+	d := &Device{cfg: cfg, counter: cfg.Counter, turn: make(chan struct{}, 1), linked: make(chan struct{}),
+		finder: finder.New(cfg.Gateway, cfg.Source)}
 	d.act = actuator{kind: cfg.Kind, maxPulse: cfg.MaxPulse, changed: cfg.Changed}
 	return d
 }
@@ -125,6 +131,9 @@ func (d *Device) Run(ctx context.Context) error {
 			return nil
 		}
 		d.cfg.Log.Info("session lost", "device", d.cfg.Name, "err", err)
+		if errors.Is(err, errElsewhere) {
+			continue
+		}
 		if time.Since(began) > time.Minute {
 			wait = d.cfg.Retry
 		}
@@ -141,10 +150,8 @@ func (d *Device) Run(ctx context.Context) error {
 func (d *Device) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := &link{}
-	var err error
-	if l.conn, err = transport.DialFrom(ctx, d.cfg.Source, d.cfg.Gateway, d.cfg.Identity,
-		d.cfg.Secret, d.handler(l)); err != nil {
+	l, err := d.dial(ctx, cancel)
+	if err != nil {
 		return err
 	}
 	defer func() {
@@ -159,6 +166,34 @@ func (d *Device) session(ctx context.Context) error {
 		}
 		l = next
 	}
+}
+
+// dial opens an association at the next address at which the gateway may be. It calls cancel, which
+// ends ctx, if the handshake at an address of a name takes too long. The error wraps errElsewhere if
+// another address is left to try.
+func (d *Device) dial(ctx context.Context, cancel func()) (*link, error) {
+	addr, within, err := d.finder.Next(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("device: %w", err)
+	}
+	var late *time.Timer
+	if within > 0 {
+		late = time.AfterFunc(within, cancel)
+	}
+	l := &link{}
+	l.conn, err = transport.DialFrom(ctx, d.cfg.Source, addr, d.cfg.Identity, d.cfg.Secret, d.handler(l))
+	if late != nil && !late.Stop() && err == nil {
+		_ = l.conn.End()
+		err = errors.New("device: the handshake took too long")
+	}
+	if err == nil {
+		d.finder.Keep()
+		return l, nil
+	}
+	if d.finder.Refuse() {
+		err = fmt.Errorf("%w: %w", errElsewhere, err)
+	}
+	return nil, err
 }
 
 // keep registers and waits until the registration must be renewed. After a hint it may open another
