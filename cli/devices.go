@@ -11,7 +11,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/admin/api"
 	"latchkey/keys"
@@ -55,7 +54,8 @@ func bundleFlags() []cli.Flag {
 		&cli.StringFlag{Name: "out", TakesFile: true,
 			Usage: "write to this new file, which only you may read, instead of printing"},
 		&cli.StringFlag{Name: "gateway", EnvVars: []string{"LATCHKEY_ANNOUNCE"},
-			Usage: "`HOST:PORT` that the device will call", DefaultText: "the gateway's own address"},
+			Usage:       "`HOST[:PORT]` that the device will call: an address, or a name such as gw.local",
+			DefaultText: "the gateway's own address"},
 	}
 }
 
@@ -160,7 +160,7 @@ func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.
 // rehearse writes a made-up bundle and discards it, to find errors before the real one is made.
 func (x *call) rehearse(in api.NewDevice, format provision.Format) error {
 	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets,
-		Gateway:  cmp.Or(in.Gateway, "gateway.example"+settings.DefaultListen),
+		Gateway:  provision.AddPort(cmp.Or(in.Gateway, "gateway.example")),
 		Identity: keys.NewID(), Secret: keys.NewSecret()}
 	if b.Check() != nil {
 		return nil // the admin API gives a better error

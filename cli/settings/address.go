@@ -9,7 +9,7 @@ import (
 
 // DefaultListen is where the gateway listens if nobody says otherwise. The port is that of CoAP
 // over DTLS, RFC 7252 §6.2.
-const DefaultListen = ":5684"
+const DefaultListen = ":" + provision.DefaultPort
 
 // AnnouncedAddrs returns the "host:port" at which nodes may find a gateway that listens at listen:
 // the address that it is bound to, else the addresses of this machine. More than one means that

@@ -10,6 +10,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/certificate"
 	"latchkey/gateway/clock"
+	"latchkey/keys/provision"
 )
 
 // LogLevel is from which level on is logged.
@@ -33,7 +34,7 @@ func (s *Settings) Gateway(dir string) (gateway.Config, error) {
 		Clock:       clock.Source(s.String("clock")),
 		MaxSessions: most}
 	if a := s.String("announce"); a != "" {
-		cfg.Announce = []string{a}
+		cfg.Announce = []string{provision.AddPort(a)}
 	}
 	var err error
 	if cfg.Console, err = s.console(dir); err != nil {

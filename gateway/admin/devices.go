@@ -127,8 +127,8 @@ func (a *server) bundle(d access.Device, k keys.Key, gateway string) (provision.
 			"say which of them the device can reach (on the command line: --gateway HOST:PORT)",
 			access.ErrInvalid, strings.Join(a.GatewayAddrs, ", "))
 	}
-	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: gateway, Identity: k.ID, Secret: k.Secret},
-		nil
+	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: provision.AddPort(gateway), Identity: k.ID,
+		Secret: k.Secret}, nil
 }
 
 // enrolled is the one answer with a secret.

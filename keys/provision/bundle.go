@@ -20,7 +20,12 @@ const (
 	MaxBundle  = 4096 // bytes of a bundle as JSON
 	MaxTargets = 16
 	maxName    = 64
+	maxHost    = 63  // characters of the gateway's name: the firmware holds no more
+	maxHostDNS = 253 // and in a bundle that was made before there was that limit
 )
+
+// DefaultPort is where a gateway listens unless told otherwise: CoAP over DTLS (RFC 7252 §6.2).
+const DefaultPort = "5684"
 
 // ErrMalformed is wrapped by all errors about a bundle that is not valid. Their text names the
 // field, never a value, because one of the values is the secret.
@@ -31,7 +36,7 @@ type Bundle struct {
 	Device   string // its name
 	Kind     keys.Kind
 	Targets  []string // names of the targets that it stands at, moves or may ask for
-	Gateway  string   // host:port, an IPv6 address in brackets
+	Gateway  string   // host:port, an IPv6 address in brackets; a host may be a name, as gw.local
 	Identity keys.ID
 	Secret   keys.Secret
 }
@@ -40,7 +45,9 @@ func malformed(why string) error { return fmt.Errorf("provision: bundle: %w: %s"
 
 // Check returns an error that wraps ErrMalformed if a device could not use b. Names follow the rule
 // of the policy: a–z 0–9 . _ -.
-func (b Bundle) Check() error {
+func (b Bundle) Check() error { return b.check(maxHost) }
+
+func (b Bundle) check(maxHost int) error {
 	if !validName(b.Device) {
 		return malformed("device is not a name")
 	}
@@ -58,8 +65,10 @@ func (b Bundle) Check() error {
 			return malformed("a target is repeated")
 		}
 	}
-	if _, _, err := b.address(); err != nil {
+	if host, _, err := b.address(); err != nil {
 		return err
+	} else if len(host) > maxHost {
+		return malformed(fmt.Sprintf("the gateway's name has more than %d characters", maxHost))
 	}
 	if _, err := keys.ParseID(string(b.Identity)); err != nil {
 		return malformed("identity is not a key's id")
@@ -87,8 +96,21 @@ func validName(s string) bool {
 // CheckGateway returns an error if addr cannot be a gateway's address: host:port, an IPv6 address
 // in brackets.
 func CheckGateway(addr string) error {
-	_, _, err := Bundle{Gateway: addr}.address()
+	host, _, err := Bundle{Gateway: addr}.address()
+	if err == nil && len(host) > maxHost {
+		err = malformed("the gateway's name is too long")
+	}
 	return err
+}
+
+// AddPort returns addr with the default port if it is an address, or a name with a dot in it, without
+// a port.
+func AddPort(addr string) string {
+	host := strings.TrimSuffix(strings.TrimPrefix(addr, "["), "]")
+	if _, err := netip.ParseAddr(host); err == nil || strings.Contains(addr, ".") && !strings.Contains(addr, ":") {
+		return net.JoinHostPort(host, DefaultPort)
+	}
+	return addr
 }
 
 // address returns the gateway's host, without brackets, and its port.
@@ -112,7 +134,7 @@ func (b Bundle) address() (host string, port uint16, err error) {
 }
 
 func validHost(s string) bool {
-	if len(s) < 1 || len(s) > 253 {
+	if len(s) < 1 || len(s) > maxHostDNS {
 		return false
 	}
 	for _, part := range strings.Split(strings.TrimSuffix(s, "."), ".") {
@@ -155,7 +177,7 @@ func ParseBundle(r io.Reader) (Bundle, error) {
 		Identity: keys.ID(text["identity"]),
 		Secret:   secret,
 	}
-	if err := bundle.Check(); err != nil {
+	if err := bundle.check(maxHostDNS); err != nil {
 		return Bundle{}, err
 	}
 	return bundle, nil

@@ -375,3 +375,48 @@ func FuzzParseBundle(f *testing.F) {
 		}
 	})
 }
+
+func TestAddPort(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"gw.local", "gw.local:5684"},
+		{"gw.local.", "gw.local.:5684"},
+		{"gw.local:5685", "gw.local:5685"},
+		{"192.0.2.1", "192.0.2.1:5684"},
+		{"2001:db8::1", "[2001:db8::1]:5684"},
+		{"[2001:db8::1]", "[2001:db8::1]:5684"},
+		{"[2001:db8::1]:5685", "[2001:db8::1]:5685"},
+		{"somewhere", "somewhere"}, // a typing error, more likely than a name
+		{"", ""},
+	} {
+		if got := AddPort(tt.in); got != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// The firmware holds 63 characters of a name. A bundle that was made before there was that limit is
+// still read.
+func TestLongestName(t *testing.T) {
+	name := strings.Repeat("a", 57) + ".local"
+	for _, tt := range []struct {
+		gateway string
+		ok      bool
+	}{{name + ":5684", true}, {"b" + name + ":5684", false}} {
+		b := makeBundle(t, func(b *Bundle) { b.Gateway = tt.gateway })
+		if err := b.Check(); (err == nil) != tt.ok {
+			t.Errorf("%q: got %v, want that it is valid: %v", tt.gateway, err, tt.ok)
+		}
+		if err := CheckGateway(tt.gateway); (err == nil) != tt.ok {
+			t.Errorf("%q as announced: got %v, want that it is valid: %v", tt.gateway, err, tt.ok)
+		}
+		b.Gateway = name + ":5684"
+		var out bytes.Buffer
+		if err := b.Write(&out, JSON); err != nil {
+			t.Fatal(err)
+		}
+		old := strings.Replace(out.String(), name+":5684", tt.gateway, 1)
+		if got, err := ParseBundle(strings.NewReader(old)); err != nil || got.Gateway != tt.gateway {
+			t.Errorf("%q: got %q, %v, want that an old bundle is read", tt.gateway, got.Gateway, err)
+		}
+	}
+}
