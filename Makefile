@@ -26,8 +26,8 @@ GO      ?= go
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
-PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev libwolfssl-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs mosquitto mosquitto-clients python3-jinja2 rabbitmq-server python3-qpid-proton age
-PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4 mosquitto mosquitto_pub mosquitto_sub epmd rabbitmq-server age
+PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev libwolfssl-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs mosquitto mosquitto-clients python3-jinja2 rabbitmq-server python3-qpid-proton age avahi-daemon dnsmasq-base iproute2
+PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4 mosquitto mosquitto_pub mosquitto_sub epmd rabbitmq-server age avahi-daemon dnsmasq ip
 HEADERS  := coap3/coap.h mbedtls/ssl.h wolfssl/ssl.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
 NODE := gateway/console/webtest gateway/admin/lint # folders with programs of Node.js, for tests

@@ -18,8 +18,8 @@ func Flags() []cli.Flag {
 			Usage: "TOML `file` with settings; the command line and the environment go first"},
 		&cli.StringFlag{Name: "listen", Value: DefaultListen, Usage: "UDP `address` for nodes"},
 		&cli.StringFlag{Name: "announce",
-			Usage: "`host:port` where new devices find the gateway, or its name; default: the address in --listen, or " +
-				"this machine's"},
+			Usage: "`host:port` where new devices find the gateway, or its name; default: the address in " +
+				"--listen, or this machine's"},
 		&cli.StringFlag{Name: "clock", Value: string(clock.NTP),
 			Usage: "what makes the time of day trustworthy: ntp (the kernel is synchronised) or rtc " +
 				"(this machine has a battery-backed clock)"},
