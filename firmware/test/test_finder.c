@@ -255,6 +255,26 @@ static void no_group_and_nobody_is_called(void)
 	}
 }
 
+/* A reader that wakes goes on with its session at the last address, and asks nobody. */
+static void a_resumed_session_is_at_the_last_address(void)
+{
+	uint8_t state[8] = {1};
+
+	boot_at("gw.local");
+	fake_kv_put(&board, "found", "\2\0\0\x0a" "gw.local", 12);
+	memset(&node, 0, sizeof node);
+	lk_node_init(&node, &board.port, &settings, &counter, NULL);
+	lk_node_resume(&node, state, sizeof state);
+	step_for(10);
+	CHECK(logged("session resumed 1\n") && strcmp(board.host, "10.0.0.2") == 0);
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	for (uint32_t end = board.now + 1500; (int32_t)(end - board.now) > 0;)
+		step_for(10);
+	/* When it is not answered, a handshake at that address is next. */
+	CHECK(logged("resumed session is not answered") && logged("session up 2\n"));
+	CHECK(board.asks == 0 && board.opens == 2);
+}
+
 static void flash_is_written_8_times_in_a_boot(void)
 {
 	uint8_t q[LK_DNS_QUESTION];
@@ -309,6 +329,7 @@ int main(void)
 	one_that_was_refused_is_tried_again_when_there_is_no_other();
 	a_question_a_second_at_most_and_a_round_that_finds_nothing_pauses();
 	no_group_and_nobody_is_called();
+	a_resumed_session_is_at_the_last_address();
 	flash_is_written_8_times_in_a_boot();
 	a_board_that_cannot_ask_gets_the_name();
 	the_numbers_of_an_address_are_written();
