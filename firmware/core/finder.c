@@ -12,7 +12,7 @@ enum {
 	MOST_DATAGRAMS = 8,        /* read in one step */
 	MOST_WRITES = 8,           /* to flash in a boot: somebody may relay from many addresses */
 	NO_HOSTS = 0xe0000000u,    /* from here on: groups, and all */
-	KEPT = 4 + LK_DNS_NAME + 1, /* bytes in flash at most */
+	KEPT = 4 + LK_DNS_NAME,    /* bytes in flash at most */
 };
 
 static const char key[] = "found";

@@ -1,6 +1,7 @@
 /* The question for a name, and what an answer may do: nothing but name addresses. */
 #include "dns.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -102,14 +103,15 @@ static void a_cut_answer_is_read_to_the_last_whole_record(void)
 	begin_answer(2);
 	put_address("\xc0\xa8\1\2");
 	size_t first = n;
-	put_address("\xc0\xa8\1\3");
+	put_record("\2gw\5local", 10, 1, 1, "\xc0\xa8\1\3", 4);
 	for (size_t all = n, len = question_n; len <= all; len++) {
-		uint8_t exact[128];
+		uint8_t *exact = malloc(len); /* the sanitizer sees each byte past its end */
 
 		memcpy(exact, b, len);
 		CHECK(lk_dns_begin(&d, exact, len, question, question_n));
 		CHECK_EQ(lk_dns_next(&d), len >= first ? 0xc0a80102 : 0);
 		CHECK_EQ(lk_dns_next(&d), len == all ? 0xc0a80103 : 0);
+		free(exact);
 	}
 }
 

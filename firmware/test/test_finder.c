@@ -255,6 +255,22 @@ static void no_group_and_nobody_is_called(void)
 	}
 }
 
+static void the_longest_name_is_kept(void)
+{
+	static const char longest[] = "a23456789012345678901234567890.b2345678901234567890123456.local";
+	uint8_t q[LK_DNS_QUESTION];
+
+	CHECK_EQ(sizeof longest, sizeof settings.host);
+	boot_at(longest);
+	size_t n = await_question(q, 2000);
+	CHECK_EQ(n, LK_DNS_QUESTION);
+	answer(q, n, MINE);
+	CHECK(await_session(2000));
+	memset(&node, 0, sizeof node);
+	lk_node_init(&node, &board.port, &settings, &counter, NULL);
+	CHECK_EQ(node.finder.last, MINE);
+}
+
 /* A reader that wakes goes on with its session at the last address, and asks nobody. */
 static void a_resumed_session_is_at_the_last_address(void)
 {
@@ -329,6 +345,7 @@ int main(void)
 	one_that_was_refused_is_tried_again_when_there_is_no_other();
 	a_question_a_second_at_most_and_a_round_that_finds_nothing_pauses();
 	no_group_and_nobody_is_called();
+	the_longest_name_is_kept();
 	a_resumed_session_is_at_the_last_address();
 	flash_is_written_8_times_in_a_boot();
 	a_board_that_cannot_ask_gets_the_name();

@@ -171,20 +171,55 @@ func (a *answers) moveTo(addr string) *answers {
 	return answerWith(a.t, addr)
 }
 
+// awaitAnswer waits until the responder has made sure that nobody else has the name, and answers.
+func (a *answers) awaitAnswer() {
+	a.t.Helper()
+	i, err := net.InterfaceByName(houseDevice)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	conn, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := ipv4.NewPacketConn(conn).SetMulticastInterface(i); err != nil {
+		a.t.Fatal(err)
+	}
+	m := dnsmessage.Message{Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(localName + "."),
+		Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
+	question, err := m.Pack()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	eventually(a.t, "the responder answers", 5*time.Second, func() bool {
+		_, err := conn.WriteTo(question, group)
+		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		n, _, rerr := conn.ReadFrom(make([]byte, 1500))
+		return err == nil && rerr == nil && n > len(question)
+	})
+}
+
+func (a *answers) signal(s syscall.Signal) { _ = a.mdns.Process.Signal(s) }
+
+var group = &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
+
 // forger answers every question for the gateway's name at once, at full rate and for half a second,
-// with the stranger's address. In between it sends the same to the group, as fast as it can.
+// with the stranger's address, also to the group. The lie is always the first answer: the responder
+// stands still until 100 lies are under way.
 type forger struct {
 	asked, sent atomic.Int64
 	stop        func()
 }
 
-func startForger(t *testing.T) *forger {
+func startForger(t *testing.T, truth *answers) *forger {
 	t.Helper()
+	truth.awaitAnswer()
+	truth.signal(syscall.SIGSTOP)
 	i, err := net.InterfaceByName(houseDevice)
 	if err != nil {
 		t.Fatal(err)
 	}
-	group := &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
 	hears, err := net.ListenMulticastUDP("udp4", i, group)
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +260,9 @@ func startForger(t *testing.T) *forger {
 					_, _ = says.WriteTo(lie, group)
 					f.sent.Add(2)
 				}
+				truth.signal(syscall.SIGCONT)
 			}
+			truth.signal(syscall.SIGSTOP)
 		}
 	})
 	return f

@@ -57,16 +57,17 @@ func TestFirmwareIsToldForgedNames(t *testing.T) {
 	if !runInHouse(t) {
 		return
 	}
-	answerWith(t, oldMachine)
+	truth := answerWith(t, oldMachine)
 	d := &firmDoor{door: houseAt(t, oldMachine)}
-	f := startForger(t)
+	f := startForger(t, truth)
 	began := time.Now()
 	d.lock = d.runFirmware(host, "lock", "front-lock", d.lockKey, localName+":5684", "")
+	d.lock.waitUntilReady() // the forger lies to one at a time
 	d.reader = d.runFirmware(host, "reader", "front-reader", d.readerKey, localName+":5684", "")
-	d.lock.waitUntilReady()
 	d.reader.waitUntilReady()
 	took := time.Since(began)
 	f.check(t, took)
+	d.reader.awaitLine(0, time.Second, "not the gateway's address") // the lie was first
 	asked, sessions := f.asked.Load(), d.reader.Sessions()
 	d.awaitLockState()
 	for range 5 {

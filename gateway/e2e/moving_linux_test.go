@@ -67,9 +67,9 @@ func TestForgedNamesCostTwoSeconds(t *testing.T) {
 	if !runInHouse(t) {
 		return
 	}
-	answerWith(t, oldMachine)
+	truth := answerWith(t, oldMachine)
 	d := houseAt(t, oldMachine)
-	f := startForger(t)
+	f := startForger(t, truth)
 	began := time.Now()
 	d.connectNodes(localName+":5684", localName+":5684")
 	took := time.Since(began)
