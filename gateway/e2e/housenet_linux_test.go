@@ -269,7 +269,7 @@ func startForger(t *testing.T, truth *answers) *forger {
 }
 
 // check checks that two nodes came in time, which took so long, and that the forger did his part. On a
-// quiet machine it takes 4 s: each node tries the stranger's address first.
+// quiet machine it takes 5 to 8 s: each node tries the stranger's address first.
 func (f *forger) check(t *testing.T, took time.Duration) {
 	t.Helper()
 	t.Logf("both nodes came after %v; %d questions, %d forged answers", took.Round(10*time.Millisecond),
