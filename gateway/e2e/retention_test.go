@@ -23,7 +23,7 @@ func TestOldEventsAreRemovedWhileTheGatewayRuns(t *testing.T) {
 	}
 	const days = 40 // 10 events each, but for today
 	for i := range 10 * days {
-		at := time.Now().Add(-days*24*time.Hour + time.Duration(i)*24*time.Hour/10 - time.Minute)
+		at := time.Now().Add(-days*24*time.Hour + time.Duration(i)*24*time.Hour/10 + time.Hour)
 		if _, err := past.Record(t.Context(), audit.Event{Kind: audit.EventReport, At: at, Detail: "old"}); err != nil {
 			t.Fatal(err)
 		}
