@@ -125,8 +125,7 @@ func acknowledge(x *call) error {
 	for _, n := range numbers {
 		in := api.AlarmInput{Seq: n, Body: api.Acknowledgement{Remark: x.String("remark")}}
 		err := ask(x, api.AcknowledgeAlarm, in, func(a api.Alarm) string {
-			return strings.TrimSpace(fmt.Sprintf("acknowledged: %s %s (event %d)", a.Target.Name, a.Words,
-				a.Seq))
+			return fmt.Sprintf("acknowledged: %s (event %d)", strings.TrimSpace(a.Target.Name+" "+a.Words), a.Seq)
 		})
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ func newAPI(g *Gateway) *admin.Handler {
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Outside: g.outside, Aging: g.aging,
 		Feed: g.feed, Log: g.log, Metrics: g.metrics.Handler(), Version: g.cfg.Version,
 		ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce, Website: site,
-		Confinement: g.console.confinement, Health: g.checkHealth})
+		Confinement: g.console.confinement, Health: g.checkHealth, Rollback: g.rollback.Findings})
 }
 
 // sources returns the functions that read the figures for Prometheus.

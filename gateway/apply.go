@@ -34,6 +34,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 			g.feed.DeviceRemoved(id)
 		}
 	}
+	g.rollback.Settle(seq)
 	return seq, err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/gateway/clock"
 	"latchkey/gateway/restart"
+	"latchkey/gateway/rollback"
 	"latchkey/gateway/store"
 	"latchkey/keys/provision"
 )
@@ -28,7 +29,9 @@ type Config struct {
 	Clock clock.Source
 	// Runtime is where sessions are saved at a clean stop, for the next start; nil: nowhere. The
 	// caller closes it.
-	Runtime     *restart.Folder
+	Runtime *restart.Folder
+	// HeadLog is where head.log is, with which a rollback of the store is noticed; zero: nowhere.
+	HeadLog     rollback.Place
 	MaxSessions int // default 10,000
 	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per
 	// second of all. The defaults are in coapres and transport and are enough for doors; only

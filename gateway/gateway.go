@@ -32,6 +32,7 @@ import (
 	"latchkey/gateway/observe"
 	"latchkey/gateway/outside"
 	"latchkey/gateway/restart"
+	"latchkey/gateway/rollback"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 )
@@ -62,9 +63,10 @@ type Gateway struct {
 	unknown  limit.Slowdown[access.ID] // slows readers at which many unknown cards are tried
 	learners learn.Desk
 
-	outside *outside.Outside // sinks and integrations
-	aging   *aging.Keeper    // removes old events
-	restart *restart.Restart // between this run and those before and after
+	outside  *outside.Outside // sinks and integrations
+	aging    *aging.Keeper    // removes old events
+	restart  *restart.Restart // between this run and those before and after
+	rollback *rollback.Watch  // notices that the store is an older copy
 
 	// The servers. Close closes each of them.
 	listener *transport.Listener
@@ -98,6 +100,11 @@ func New(cfg Config) (*Gateway, error) {
 	g.restart = restart.New(restart.Config{Folder: cfg.Runtime, Store: g.store, Accept: g.nodes.MayResume,
 		Log: g.log})
 	var err error
+	g.rollback, err = rollback.Open(context.Background(), rollback.Config{Store: g.store, Place: cfg.HeadLog,
+		Log: g.log})
+	if err != nil {
+		return nil, err
+	}
 	g.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: g.store, Feed: g.feed,
 		Sessions: g.sessions, Log: g.log, Go: g.bg.Go, Answered: g.nodes.NoteAddress, StateRead: g.keepShut})
 	if err != nil {
@@ -106,6 +113,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.aging = aging.New(aging.Config{Store: g.store, OldestAlarm: g.doors.OldestAlarm,
 		ClockTrusted: g.clock.Trusted, Log: g.log})
 	if err := g.listen(); err != nil {
+		g.rollback.Close()
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
@@ -165,6 +173,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	} else if err != nil {
 		return errors.Join(err, g.Close())
 	}
+	g.rollback.Tell()
 	g.log.Info("listening", "addr", g.Addr().String())
 	doctor.LogReach(g.log, g.Addr())
 
@@ -181,7 +190,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serve(g.outside.Run)
 	serve(g.aging.Run)
 	serve(g.keepUp)
-	serve(g.verify)
+	parts.Go(func() error { doctor.VerifyStore(ctx, g.store, g.cfg.VerifyEvery, g.log); return nil })
+	serve(g.rollback.Run)
 	parts.Go(func() error { g.nodes.AskNodes(ctx, g.listener.Hint); return nil })
 	err = errors.Join(parts.Wait(), g.Close())
 
@@ -190,6 +200,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			err = errors.Join(err, e)
 		}
 	}
+	g.rollback.Close()
 	g.log.Info("stopped")
 	return err
 }

@@ -76,6 +76,7 @@ var ladder = map[string]float64{
 	"gateway/doctor":           4,
 	"gateway/doorwatch":        4,
 	"gateway/observe":          4,
+	"gateway/rollback":         4.5,
 	"gateway/nodes":            5,
 	"gateway/homeassistant":    5,
 	"gateway/admin/api":        4.5,

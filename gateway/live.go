@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"latchkey/coapres/wire"
@@ -34,6 +35,11 @@ func (l live) Learn(ctx context.Context, reader access.ID) (access.CredentialID,
 
 func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (api.Alarm, error) {
 	a, err := l.g.doors.Acknowledge(ctx, actor, seq, remark)
+	if errors.Is(err, access.ErrNotFound) {
+		if ev, e := l.g.rollback.Acknowledge(ctx, actor, seq, remark); !errors.Is(e, access.ErrNotFound) {
+			return api.Alarm{Seq: seq, At: ev.At.UTC(), What: api.Rollback, Words: "older copy", Device: ev.Device}, e
+		}
+	}
 	if err != nil {
 		return api.Alarm{}, err
 	}

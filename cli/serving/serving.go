@@ -137,7 +137,8 @@ func serveLine(c *cli.Context, dir string) string {
 			line += " --" + name + " " + provision.QuoteShell(v)
 		}
 	}
-	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "console", "console-cert",
+	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "head-log", "console",
+		"console-cert",
 		"console-key", "acme", "acme-email",
 		"acme-directory", "acme-agree", "log"} {
 		switch {

@@ -20,6 +20,7 @@ type tomlFile struct {
 	Announce      *string  `toml:"announce"`
 	Clock         *string  `toml:"clock"`
 	MaxSessions   *int     `toml:"max-sessions"`
+	HeadLog       *string  `toml:"head-log"`
 	Console       *string  `toml:"console"`
 	LocalNet      []string `toml:"local-net"`
 	ConsoleName   []string `toml:"console-name"`

@@ -24,6 +24,9 @@ func Flags() []cli.Flag {
 			Usage: "what makes the time of day trustworthy: ntp (the kernel is synchronised) or rtc " +
 				"(this machine has a battery-backed clock)"},
 		&cli.IntFlag{Name: "max-sessions", Value: 10_000, Usage: "limit of live sessions"},
+		&cli.PathFlag{Name: "head-log",
+			Usage: "`file` outside the data folder that remembers the newest event, so that an older copy of " +
+				"the data folder is noticed, or off; default: head.log in a folder beside the data folder"},
 		&cli.StringFlag{Name: "console", Value: "127.0.0.1:8443",
 			Usage: "TCP `address` of the website, or off"},
 		&cli.StringSliceFlag{Name: "local-net",

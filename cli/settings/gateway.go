@@ -37,6 +37,9 @@ func (s *Settings) Gateway(dir string) (gateway.Config, error) {
 		cfg.Announce = []string{provision.AddPort(a)}
 	}
 	var err error
+	if cfg.HeadLog, err = s.headLog(dir); err != nil {
+		return cfg, err
+	}
 	if cfg.Console, err = s.console(dir); err != nil {
 		return cfg, err
 	}

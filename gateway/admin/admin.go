@@ -111,6 +111,7 @@ type Config struct {
 
 	Confinement func() *doctor.Confinement // how the website's process is confined; nil: there is no website
 	Health      func() []doctor.Finding    // why a valid card would not be let in now; none: it would
+	Rollback    func() []doctor.Finding    // why the store may be an older copy; nil: nobody looks
 	Now         func() time.Time           // time.Now if nil
 }
 

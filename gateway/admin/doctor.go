@@ -73,6 +73,9 @@ func (a *server) diagnose(ctx context.Context, device string) (api.Diagnosis, er
 			}
 			found.Findings = append(found.Findings, aging.Findings(kept)...)
 		}
+		if a.Rollback != nil {
+			found.Findings = append(found.Findings, a.Rollback()...)
+		}
 		if w := out.Website; w != nil && !w.Running {
 			found.Findings = append(found.Findings, doctor.ConfinementFinding(w.Lacks))
 		}

@@ -57,6 +57,10 @@ const (
 	// counters of all devices are void.
 	EventRestore EventKind = "restore"
 
+	// EventRollback: the store is an older copy, or may be; see Reason. Detail says what may be undone.
+	// With Device, that device says so. It stays until somebody acknowledges it.
+	EventRollback EventKind = "rollback"
+
 	EventTimeTrusted EventKind = "time-trusted"
 	EventStart       EventKind = "start"
 	EventStop        EventKind = "stop"
@@ -65,7 +69,7 @@ const (
 // EventKinds are all kinds of events.
 var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm,
 	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventSink, EventIntegration,
-	EventTimeTrusted, EventStart, EventStop, EventBackup, EventRestore}
+	EventRollback, EventTimeTrusted, EventStart, EventStop, EventBackup, EventRestore}
 
 // Outcome is what came of a command.
 type Outcome string

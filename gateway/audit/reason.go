@@ -35,7 +35,19 @@ const (
 	ReasonPaused    access.Reason = "paused"    // the integration was paused
 )
 
+// Reasons of an [EventRollback].
+const (
+	ReasonOlderCopy  access.Reason = "older-copy"  // the store lacks the newest events
+	ReasonOtherChain access.Reason = "other-chain" // it has other events: an older copy that went on
+	ReasonNoFile     access.Reason = "no-file"     // there was a head.log, and it is gone
+	ReasonBadFile    access.Reason = "bad-file"    // a part of head.log is lost
+	ReasonNodeAhead  access.Reason = "node-ahead"  // Device obeyed a command that the store does not know
+	ReasonNodeOther  access.Reason = "node-other"  // the store has another event in place of that command
+	ReasonNodeWrong  access.Reason = "node-wrong"  // what Device says cannot be
+)
+
 // Reasons are all reasons that an event may have: those of decisions, and these.
 var Reasons = append(slices.Clip(access.Reasons), ReasonForced, ReasonTampered, ReasonRefused, ReasonFailing,
 	ReasonRecovered, ReasonRetained, ReasonOversized, ReasonUnknown, ReasonRepeated, ReasonLate, ReasonRate,
-	ReasonCode, ReasonPaused)
+	ReasonCode, ReasonPaused, ReasonOlderCopy, ReasonOtherChain, ReasonNoFile, ReasonBadFile, ReasonNodeAhead,
+	ReasonNodeOther, ReasonNodeWrong)

@@ -94,6 +94,7 @@ var sent = map[audit.EventKind]string{
 	audit.EventIntegration:  "Target.ID Target.Name* Actor* Source Reason",
 	audit.EventBackup:       "Actor*",
 	audit.EventRestore:      "Actor*",
+	audit.EventRollback:     "Device.ID Device.Name* Reason",
 	audit.EventTimeTrusted:  "",
 	audit.EventStart:        "Digest",
 	audit.EventStop:         "",

@@ -34,6 +34,7 @@ var members = map[audit.EventKind][]member{
 	audit.EventIntegration:  {target, actor, source, reason},
 	audit.EventBackup:       {actor},
 	audit.EventRestore:      {actor},
+	audit.EventRollback:     {device, reason},
 	audit.EventTimeTrusted:  {},
 	audit.EventStart:        {digest},
 	audit.EventStop:         {},

@@ -12,7 +12,7 @@ import (
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code   string      `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow, website, retention, sink, integration"`
+	Code   string      `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow, website, retention, sink, integration, rollback"`
 	Device audit.Named `json:"device,omitzero"`
 	Text   string      `json:"text" doc:"what was found, for people"`
 	Do     string      `json:"do" doc:"what to do about it"`
@@ -43,6 +43,10 @@ const CodeWebsite = "website"
 
 // CodeRetention is the code of a finding about old events that cannot be removed.
 const CodeRetention = "retention"
+
+// CodeRollback is the code of a finding about a store that is or may be an older copy. It keeps no door
+// shut.
+const CodeRollback = "rollback"
 
 // Codes of findings about other people's servers. They keep no door shut.
 const (

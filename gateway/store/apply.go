@@ -141,6 +141,8 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 	}
 	b.put(listKey, list)
 	b.head.Policy, b.head.PolicyAt = st.tally, ev.Seq
+	b.changes = append(b.changes, record.PolicyChange{Seq: ev.Seq, Hash: ev.Hash, Before: before, After: next,
+		Changes: changes})
 	return ev.Seq, nil
 }
 
@@ -242,7 +244,7 @@ func (b *batch) latestAfter(seq uint64) (latest eventTime, err error) {
 	if seq < b.cut.Seq {
 		latest = eventTime{b.cut.Seq, b.cut.Latest}
 	}
-	err = b.w.s.readDB(func(txn *badger.Txn) error {
+	err = b.w.s.db.ReadTxn(func(txn *badger.Txn) error {
 		chain := b.w.s.reader.OpenChain(txn)
 		for n := max(seq, b.cut.Seq) + 1; n <= durable; n++ {
 			ev, err := chain.ReadEvent(n)

@@ -33,6 +33,7 @@ type batch struct {
 	raw    int                   // their length
 	sealed engine.Writes         // the same as they are written
 
+	changes []record.PolicyChange
 	answers []answer // sent when the batch is durable
 }
 
@@ -113,7 +114,7 @@ func (b *batch) findPlain(key record.Key) (plain []byte, err error) {
 	if p, ok := b.writes[key]; ok {
 		return p, nil
 	}
-	err = b.w.s.readDB(func(txn *badger.Txn) (err error) {
+	err = b.w.s.db.ReadTxn(func(txn *badger.Txn) (err error) {
 		plain, err = b.w.s.reader.Find(txn, key)
 		return err
 	})

@@ -96,7 +96,7 @@ func BenchmarkLoad(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var img *reader.Image
-		err := s.readDB(func(txn *badger.Txn) (err error) {
+		err := s.db.ReadTxn(func(txn *badger.Txn) (err error) {
 			img, err = s.reader.Read(context.Background(), txn)
 			return err
 		})

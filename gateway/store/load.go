@@ -22,7 +22,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 		s.log.Info("store made", "dir", s.opts.Dir)
 	}
 	var img *reader.Image
-	err := s.readDB(func(txn *badger.Txn) (err error) {
+	err := s.db.ReadTxn(func(txn *badger.Txn) (err error) {
 		img, err = s.reader.Read(ctx, txn)
 		return err
 	})

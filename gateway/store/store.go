@@ -153,6 +153,7 @@ type Store struct {
 
 	verified atomic.Pointer[verification]
 
+	onChange  atomic.Pointer[func(record.PolicyChange)]
 	newEvents bell // rings after a commit with events
 	newPolicy bell
 
@@ -219,6 +220,13 @@ func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.Decoy..
 // BrowserSecret returns the site secret that signs the cookie of a browser in which somebody has
 // signed in before. The caller owns the copy.
 func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.Browser...) }
+
+// HeadLogKey returns the key of the codes in head.log, which is outside the store.
+func (s *Store) HeadLogKey() []byte { return s.keys.HeadLog }
+
+// OnChange has f called with each policy change that becomes durable, before [Store.Head] and
+// [Store.Snapshot] have it. The writer calls it, so f must neither wait nor call the store.
+func (s *Store) OnChange(f func(record.PolicyChange)) { s.onChange.Store(&f) }
 
 // SessionSealer returns the sealer of saved sessions, which are outside the store, and their name.
 func (s *Store) SessionSealer() (seal.Sealer, string) {
@@ -289,11 +297,8 @@ func (s *Store) readIfOpen(ctx context.Context, f func(*badger.Txn) error) error
 	if err := s.checkUsable(ctx); err != nil {
 		return err
 	}
-	return s.readDB(f)
+	return s.db.ReadTxn(f)
 }
-
-// readDB runs f in a read-only transaction: see [engine.DB.ReadTxn].
-func (s *Store) readDB(f func(*badger.Txn) error) error { return s.db.ReadTxn(f) }
 
 // checkUsable returns why the store cannot be read any more, or nil.
 func (s *Store) checkUsable(ctx context.Context) error {

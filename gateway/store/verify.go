@@ -88,7 +88,7 @@ func (s *Store) Check(ctx context.Context) error {
 
 func (w *writer) check(ctx context.Context) error {
 	s := w.s
-	return s.readDB(func(txn *badger.Txn) error {
+	return s.db.ReadTxn(func(txn *badger.Txn) error {
 		img, err := s.reader.Read(ctx, txn)
 		if err != nil {
 			return err

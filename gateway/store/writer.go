@@ -268,6 +268,11 @@ func (w *writer) adopt(b *batch) {
 	if len(w.held) > 0 {
 		next.policy = w.s.now.Load().policy
 	}
+	if f := w.s.onChange.Load(); f != nil {
+		for _, c := range b.changes {
+			(*f)(c)
+		}
+	}
 	before := w.s.now.Swap(next)
 	if b.head.Seq != before.head.Seq {
 		w.s.newEvents.ring()

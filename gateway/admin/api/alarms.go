@@ -25,13 +25,16 @@ type DoorState struct {
 type Alarm struct {
 	Seq    uint64        `json:"seq" doc:"number of its event; 0: the event could not be stored yet"`
 	At     time.Time     `json:"at"`
-	What   door.Headline `json:"what" doc:"forced or tampered"`
+	What   door.Headline `json:"what" doc:"forced or tampered; rollback in the answer to an acknowledgement of a finding about an older copy of the store"`
 	Words  string        `json:"words" doc:"the same for people"`
 	Target Ref           `json:"target,omitzero" doc:"the door; left out if the device stands at no door, or at several"`
 	Device Ref           `json:"device" doc:"the device that reported it"`
 	Times  int           `json:"times" doc:"how often it has happened since the gateway's start"`
 	Last   time.Time     `json:"last"`
 }
+
+// Rollback is What in the answer to somebody who has acknowledged a finding of package rollback.
+const Rollback door.Headline = "rollback"
 
 // Acknowledgement says that somebody has taken note of an alarm.
 type Acknowledgement struct {
@@ -40,7 +43,7 @@ type Acknowledgement struct {
 
 // AlarmInput names an alarm in the path. The body says what the cause was.
 type AlarmInput struct {
-	Seq  uint64 `path:"seq" doc:"number of its event"`
+	Seq  uint64 `path:"seq" doc:"number of its event, or of the event of a finding about an older copy of the store"`
 	Body Acknowledgement
 }
 

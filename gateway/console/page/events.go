@@ -63,7 +63,8 @@ func NewRow(e audit.Event) Row {
 		r.Tone = "good"
 	case e.Kind == audit.EventDecision, e.Kind == audit.EventReceipt, e.Kind == audit.EventThrottle,
 		e.Kind == audit.EventReport, e.Kind == audit.EventSink, e.Kind == audit.EventIntegration,
-		e.Kind == audit.EventAlarm, e.Kind == audit.EventStale, e.Kind == audit.EventFull:
+		e.Kind == audit.EventAlarm, e.Kind == audit.EventStale, e.Kind == audit.EventFull,
+		e.Kind == audit.EventRollback:
 		r.Tone = "bad"
 	}
 	return r

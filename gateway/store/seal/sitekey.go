@@ -49,11 +49,11 @@ func (k SiteKey) derive(label string) []byte {
 
 // Keys are the keys derived from a site key, one for each purpose.
 type Keys struct {
-	Seal, Digest, Decoy, head, Browser, Sessions []byte
-	Sign                                         ed25519.PrivateKey
-	Site                                         SiteKey // all of them: it goes into a backup
-	SiteID                                       string  // 10 letters; not a secret
-	credential                                   *macs
+	Seal, Digest, Decoy, head, Browser, Sessions, HeadLog []byte
+	Sign                                                  ed25519.PrivateKey
+	Site                                                  SiteKey // all of them: it goes into a backup
+	SiteID                                                string  // 10 letters; not a secret
+	credential                                            *macs
 }
 
 // Format implements [fmt.Formatter] for every verb: the keys do not print.
@@ -64,7 +64,7 @@ func (k SiteKey) DeriveKeys() Keys {
 	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"),
 		credential: newMACs(k.derive("credential 1")), Decoy: k.derive("decoy 1"),
 		head: k.derive("site head 1"), Browser: k.derive("browser 1"), Sessions: k.derive("sessions 1"),
-		Sign: k.SigningKey(), Site: k,
+		HeadLog: k.derive("head log 1"), Sign: k.SigningKey(), Site: k,
 		SiteID: crockford.EncodeToString(k.derive("site id 1"))[:10]}
 }
 
