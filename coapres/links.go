@@ -10,20 +10,24 @@ import (
 // milliseconds, whatever a command says: </act>;rt="latchkey.act";maxpulse=10000.
 const MaxPulseAttribute = "maxpulse"
 
+// EpochAttribute is the attribute of a link to /act of a node that knows the epoch in a command, and
+// tells the newest command that it obeyed.
+const EpochAttribute = "epoch"
+
 // ActLink returns a node's link to its own actuator, for its registration and its
 // /.well-known/core. With a limit of 0 the link names none.
 func ActLink(limit time.Duration) string {
-	s := `</act>;rt="latchkey.act";if="core.a";ct=60`
+	s := `</act>;rt="latchkey.act";if="core.a";ct=60;` + EpochAttribute
 	if limit > 0 {
 		s += ";" + MaxPulseAttribute + "=" + strconv.FormatInt(limit.Milliseconds(), 10)
 	}
 	return s
 }
 
-// parseMaxPulse returns the limit that a list of links (RFC 6690 §2) gives for /act, or 0. Of a
-// list with mistakes it reads what stands before the first mistake. That is safe, because links are
-// for people and never choose what is called.
-func parseMaxPulse(links string) time.Duration {
+// parseActLink returns the limit that a list of links (RFC 6690 §2) gives for /act, or 0, and whether
+// the node knows epochs. Of a list with mistakes it reads what stands before the first mistake. That
+// is safe, because links are for people and never choose what is called.
+func parseActLink(links string) (limit time.Duration, epoch bool) {
 	for links != "" {
 		var attributes []string
 		var target string
@@ -32,15 +36,16 @@ func parseMaxPulse(links string) time.Duration {
 		}
 		for _, a := range attributes {
 			name, value, _ := strings.Cut(a, "=")
-			if !strings.EqualFold(name, MaxPulseAttribute) {
+			epoch = epoch || strings.EqualFold(name, EpochAttribute)
+			if !strings.EqualFold(name, MaxPulseAttribute) || limit != 0 {
 				continue
 			}
 			if ms, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 32); err == nil {
-				return time.Duration(ms) * time.Millisecond
+				limit = time.Duration(ms) * time.Millisecond
 			}
 		}
 	}
-	return 0
+	return limit, epoch
 }
 
 // nextLink splits the first link off a list and returns what stands between < and >, its

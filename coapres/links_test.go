@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestParseMaxPulse(t *testing.T) {
+func TestParseActLink(t *testing.T) {
 	for _, c := range []struct {
 		rule, links string
 		want        time.Duration
@@ -30,24 +30,30 @@ func TestParseMaxPulse(t *testing.T) {
 		{"truncated", `</act`, 0},
 		{"an open quote", `</act>;rt="a;maxpulse=7`, 0},
 	} {
-		if got := parseMaxPulse(c.links); got != c.want {
+		if got, _ := parseActLink(c.links); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.rule, got, c.want)
+		}
+	}
+	for links, want := range map[string]bool{ActLink(0): true, ActLink(time.Second): true,
+		`</act>;rt="a"`: false, `</act>;EPOCH`: true, `</other>;epoch`: false, `</act>;epochs`: false, `</act>;rt="epoch"`: false} {
+		if _, got := parseActLink(links); got != want {
+			t.Errorf("%s: knows epochs: got %v, want %v", links, got, want)
 		}
 	}
 }
 
 // Whatever a node sends, the parser terminates and returns a duration of at most 32 bits of
 // milliseconds, and it finds the link of our own nodes before any other text.
-func FuzzParseMaxPulse(f *testing.F) {
+func FuzzParseActLink(f *testing.F) {
 	for _, s := range []string{ActLink(10 * time.Second), `</a>;b="c,d";e,</act>;maxpulse=1`, `<<<>;,;,"`,
 		`</act>;;;,,`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, links string) {
-		if got := parseMaxPulse(links); got < 0 || got > 4294967295*time.Millisecond {
+		if got, _ := parseActLink(links); got < 0 || got > 4294967295*time.Millisecond {
 			t.Errorf("got %v, want at most 32 bits of milliseconds", got)
 		}
-		if got := parseMaxPulse(ActLink(7*time.Second) + "," + links); got != 7*time.Second {
+		if got, epoch := parseActLink(ActLink(7*time.Second) + "," + links); got != 7*time.Second || !epoch {
 			t.Errorf("after our own link: got %v, want 7s", got)
 		}
 		for rest := links; rest != ""; {

@@ -35,6 +35,7 @@ type Peer struct {
 	registration string        // guarded by mu; the segment after /rd/, empty when not registered
 	lifetime     time.Duration // guarded by mu; of the registration, as last asked for
 	maxPulse     time.Duration // guarded by mu; see MaxPulse
+	knowsEpoch   bool          // guarded by mu; see KnowsEpoch
 }
 
 // NewPeer returns the state of a new association of that device.
@@ -52,6 +53,13 @@ func (p *Peer) MaxPulse() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.maxPulse
+}
+
+// KnowsEpoch tells whether the node said, when it registered, that it takes commands with an epoch.
+func (p *Peer) KnowsEpoch() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.knowsEpoch
 }
 
 // spendRequest takes one request from the peer's budget.

@@ -22,7 +22,7 @@ const (
 )
 
 // register serves the registration of a node (RFC 9176 §5). Its links never choose what we call.
-// They are for people, except for the limit of its pulses (see [Peer.MaxPulse]).
+// They are for people, except for the limit of its pulses and whether it knows epochs.
 func (s *Server) register(_ context.Context, r *request) (response, error) {
 	lifetime, err := registrationQuery(r, Lifetime)
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Server) register(_ context.Context, r *request) (response, error) {
 		p.registration = keys.Random(4)
 	}
 	p.lifetime = lifetime
-	p.maxPulse = parseMaxPulse(string(r.body))
+	p.maxPulse, p.knowsEpoch = parseActLink(string(r.body))
 	location := "rd/" + p.registration
 	p.mu.Unlock()
 	s.Calls.Registered(p, lifetime)
@@ -201,13 +201,14 @@ type Registration struct {
 	ID       string // the segment after /rd/; empty when not registered
 	Lifetime time.Duration
 	MaxPulse time.Duration // see [Peer.MaxPulse]
+	Epoch    bool          // see [Peer.KnowsEpoch]
 }
 
 // Registration returns the peer's registration.
 func (p *Peer) Registration() Registration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Registration{p.registration, p.lifetime, p.maxPulse}
+	return Registration{p.registration, p.lifetime, p.maxPulse, p.knowsEpoch}
 }
 
 // Restore sets the registration of a node whose session goes on from an earlier process. Call it
@@ -215,5 +216,5 @@ func (p *Peer) Registration() Registration {
 func (p *Peer) Restore(r Registration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.registration, p.lifetime, p.maxPulse = r.ID, r.Lifetime, r.MaxPulse
+	p.registration, p.lifetime, p.maxPulse, p.knowsEpoch = r.ID, r.Lifetime, r.MaxPulse, r.Epoch
 }

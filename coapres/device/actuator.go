@@ -26,11 +26,13 @@ type actuator struct {
 	maxPulse time.Duration
 	changed  func(wire.State)
 
-	mu    sync.Mutex
-	state wire.State  // guarded by mu; ID is filled in per association
-	until time.Time   // guarded by mu; when the pulse ends
-	timer *time.Timer // guarded by mu; nil when no pulse runs
-	moves int         // guarded by mu; how often the output went on
+	mu     sync.Mutex
+	state  wire.State  // guarded by mu; ID is filled in per association
+	until  time.Time   // guarded by mu; when the pulse ends
+	timer  *time.Timer // guarded by mu; nil when no pulse runs
+	moves  int         // guarded by mu; how often the output went on
+	epoch  uint32      // guarded by mu; of the newest command obeyed; 0: none
+	newest uint64      // guarded by mu; its id
 }
 
 // handler serves the requests of the gateway: /act on actuators, /.well-known/core on all nodes.
@@ -129,7 +131,10 @@ func (a *actuator) obey(l *link, cmd wire.Command) wire.Receipt {
 	case cmd.ID < l.last:
 		return wire.Receipt{Result: wire.Refused, State: a.readLocked(l)}
 	}
-	l.last = cmd.ID
+	l.last, l.epoch = cmd.ID, max(cmd.Epoch, 1)
+	if l.epoch > a.epoch || l.epoch == a.epoch && cmd.ID > a.newest {
+		a.epoch, a.newest = l.epoch, cmd.ID
+	}
 	switch cmd.Action {
 	case wire.Unlock:
 		d := ownPulse
@@ -184,7 +189,14 @@ func (a *actuator) set(on bool, level uint8) {
 func (a *actuator) read(l *link) wire.State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.readLocked(l)
+	s := a.readLocked(l)
+	if a.newest != l.last || a.epoch != l.epoch {
+		s.Obeyed = a.newest
+		if a.epoch > 1 {
+			s.ObeyedEpoch = a.epoch
+		}
+	}
+	return s
 }
 
 func (a *actuator) readLocked(l *link) wire.State {
@@ -206,7 +218,18 @@ func (a *actuator) stop() {
 }
 
 // State returns the actuator's state, without a command's id.
-func (d *Device) State() wire.State { return d.act.read(&link{}) }
+func (d *Device) State() wire.State {
+	d.act.mu.Lock()
+	defer d.act.mu.Unlock()
+	return d.act.readLocked(&link{})
+}
+
+// Claim makes the actuator say that it obeyed a command, as a broken or lying one may.
+func (d *Device) Claim(epoch uint32, id uint64) {
+	d.act.mu.Lock()
+	defer d.act.mu.Unlock()
+	d.act.epoch, d.act.newest = epoch, id
+}
 
 // Moves returns how often the output was switched on since New.
 func (d *Device) Moves() int {

@@ -98,6 +98,7 @@ type link struct {
 	held     coapres.Held   // the gateway's Echo
 	issued   coapres.Echoes // ours
 	last     uint64         // last command obeyed; guarded by actuator.mu
+	epoch    uint32         // its epoch; guarded by actuator.mu
 	receipt  wire.Receipt   // its receipt; guarded by actuator.mu
 	location string
 }

@@ -73,8 +73,9 @@ func (r *record) parseCBOR(sh *shape, b []byte) string {
 		if major, key, b, ok = head(b); !ok || major != majorUint {
 			return "a key is no unsigned integer in shortest form"
 		}
-		elective := key >= firstElective && sh.grows
-		if !elective && (key == 0 || key >= uint64(labelEnd)) {
+		l, known := sh.findKey(key)
+		elective := !known && key >= firstElective && sh.grows
+		if !known && !elective {
 			return unknownKey(key)
 		}
 		if key <= last {
@@ -87,8 +88,8 @@ func (r *record) parseCBOR(sh *shape, b []byte) string {
 			}
 			continue
 		}
-		if b, ok = r.parseValue(label(key), b); !ok {
-			return fields[key].name + " is not of its type or shortest form"
+		if b, ok = r.parseValue(l, b); !ok {
+			return fields[l].name + " is not of its type or shortest form"
 		}
 	}
 	if len(b) != 0 {
@@ -183,7 +184,7 @@ func (r *record) appendCBOR(b []byte) []byte {
 		if !r.present.has(l) {
 			continue
 		}
-		b = appendHead(b, majorUint, uint64(l))
+		b = appendHead(b, majorUint, l.key())
 		switch v := r.num[l]; {
 		case fields[l].syntax == octets:
 			b = append(appendHead(b, majorBytes, uint64(len(r.uid))), r.uid...)

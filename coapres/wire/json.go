@@ -33,6 +33,9 @@ func (r *record) parseJSON(sh *shape, b []byte) string {
 		}
 		name, _ := t.(string)
 		l := slices.IndexFunc(fields[:], func(f field) bool { return f.name == name })
+		if l >= int(labelObeyed) && !sh.optional.has(label(l)) {
+			l = 0 // an elective name of another message
+		}
 		if l <= 0 && sh.grows && strings.HasPrefix(name, electivePrefix) {
 			if slices.Contains(skipped, name) {
 				return "an elective name is repeated"

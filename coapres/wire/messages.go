@@ -8,9 +8,10 @@ var (
 		optional: makeSet(labelLevel, labelAge)}
 	verdictShape = shape{name: "verdict", required: makeSet(labelVerdict, labelLast), grows: true}
 	commandShape = shape{name: "command", required: makeSet(labelID, labelAction),
-		optional: makeSet(labelLevel, labelDuration, labelAge)}
+		optional: makeSet(labelLevel, labelDuration, labelAge, labelEpoch)}
 	stateShape = shape{name: "state", required: makeSet(labelOn),
-		optional: makeSet(labelID, labelLevel, labelContact, labelLeft), grows: true}
+		optional: makeSet(labelID, labelLevel, labelContact, labelLeft, labelObeyed, labelObeyedEpoch),
+		grows:    true}
 	receiptShape = shape{name: "receipt", required: makeSet(labelResult, labelOn),
 		optional: makeSet(labelID, labelLevel, labelContact, labelLeft), grows: true}
 )
@@ -100,6 +101,7 @@ func ParseCommand(f Format, b []byte) (Command, error) {
 		Level:    uint8(r.num[labelLevel]),
 		Duration: uint32(r.num[labelDuration]),
 		Age:      int32(r.num[labelAge]),
+		Epoch:    uint32(r.num[labelEpoch]),
 	}, nil
 }
 
@@ -112,6 +114,7 @@ func (c Command) Append(dst []byte, f Format) ([]byte, error) {
 	r.putLevel(c.Action, c.Level)
 	r.putOptional(labelDuration, int64(c.Duration))
 	r.putOptional(labelAge, int64(c.Age))
+	r.putOptional(labelEpoch, int64(c.Epoch))
 	return r.append(dst, &commandShape, f)
 }
 
@@ -132,6 +135,8 @@ func ParseState(f Format, b []byte) (State, error) {
 func (s State) Append(dst []byte, f Format) ([]byte, error) {
 	var r record
 	r.putState(s)
+	r.putOptional(labelObeyed, clamp(s.Obeyed))
+	r.putOptional(labelObeyedEpoch, int64(s.ObeyedEpoch))
 	return r.append(dst, &stateShape, f)
 }
 
@@ -175,6 +180,9 @@ func (r *record) state() State {
 		Level:   uint8(r.num[labelLevel]),
 		Contact: Contact(r.num[labelContact]),
 		Left:    uint32(r.num[labelLeft]),
+
+		Obeyed:      uint64(r.num[labelObeyed]),
+		ObeyedEpoch: uint32(r.num[labelObeyedEpoch]),
 	}
 }
 

@@ -48,6 +48,9 @@ const (
 	labelContact
 	labelResult
 	labelLeft
+	labelEpoch
+	labelObeyed // from here on they are elective: their keys are from firstElective on
+	labelObeyedEpoch
 	labelEnd // one past the last
 )
 
@@ -56,6 +59,29 @@ const (
 	firstElective  = 32
 	electivePrefix = "x-"
 )
+
+// key returns the key in CBOR.
+func (l label) key() uint64 {
+	if l >= labelObeyed {
+		return firstElective + uint64(l-labelObeyed)
+	}
+	return uint64(l)
+}
+
+// findKey returns the label of a key, and false for one that the shape does not know. It knows each
+// critical key, also where that does not belong into the message.
+func (sh *shape) findKey(key uint64) (label, bool) {
+	switch {
+	case key == 0:
+		return 0, false
+	case key < uint64(labelObeyed):
+		return label(key), true
+	case key < firstElective || key-firstElective >= uint64(labelEnd-labelObeyed):
+		return 0, false
+	}
+	l := labelObeyed + label(key-firstElective)
+	return l, sh.optional.has(l)
+}
 
 // syntax is how the value of a field is written.
 type syntax uint8
@@ -70,6 +96,7 @@ const (
 const (
 	maxCounter = 1<<53 - 1 // the largest integer that every JSON reader keeps exact
 	maxPulse   = 60000     // ms
+	maxEpoch   = 1<<32 - 1
 )
 
 type field struct {
@@ -94,9 +121,13 @@ var fields = [labelEnd]field{
 	labelContact:  {name: "contact", syntax: word, max: int64(ContactOpen), words: contactNames[:]},
 	labelResult:   {name: "result", syntax: word, max: int64(Done), words: resultNames[:]},
 	labelLeft:     {name: "left", max: maxPulse},
+	labelEpoch:    {name: "epoch", max: maxEpoch},
+
+	labelObeyed:      {name: electivePrefix + "obeyed", max: maxCounter},
+	labelObeyedEpoch: {name: electivePrefix + "epoch", max: maxEpoch},
 }
 
-type set uint16
+type set uint32
 
 func makeSet(ls ...label) (s set) {
 	for _, l := range ls {

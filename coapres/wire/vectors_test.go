@@ -133,10 +133,12 @@ func (v vector) parseMessage(t *testing.T) message {
 		return Command{
 			ID: uint64(get("id")), Action: Action(get("action")), Level: uint8(get("level")),
 			Duration: uint32(get("duration")),
-			Age:      int32(get("age")),
+			Age:      int32(get("age")), Epoch: uint32(get("epoch")),
 		}
 	case "state":
-		return state()
+		s := state()
+		s.Obeyed, s.ObeyedEpoch = uint64(get("obeyed")), uint32(get("epoch"))
+		return s
 	}
 	return Receipt{Result: Result(get("result")), State: state()}
 }

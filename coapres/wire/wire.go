@@ -40,6 +40,9 @@
 //	11  contact   unsigned         "closed", "open" 1 closed, 2 open; optional, absent means unknown
 //	12  result    unsigned         "refused"…       0 refused, 1 done
 //	13  left      unsigned         number           1…60000 ms; optional
+//	14  epoch     unsigned         number           1…2^32−1; optional, absent means 1
+//	32  x-obeyed  unsigned         number           1…2^53−1; optional
+//	33  x-epoch   unsigned         number           1…2^32−1; optional, absent means 1
 //
 // The messages, with their keys (? is optional), an example in CBOR and the same in JSON:
 //
@@ -49,12 +52,17 @@
 //	                          {"n":7,"action":"level","level":40}
 //	verdict  6 7              a2 06 01 07 01
 //	                          {"verdict":"granted","last":1}
-//	command  3? 4 5? 8 9?     a4 03 18 28 04 01 08 19 1234 09 19 0bb8
+//	command  3? 4 5? 8 9? 14? a4 03 18 28 04 01 08 19 1234 09 19 0bb8
 //	                          {"age":40,"action":"unlock","id":4660,"duration":3000}
 //	state    5? 8? 10 11? 13? a3 08 19 1234 0a f4 0b 01
+//	         32? 33?
 //	                          {"id":4660,"on":false,"contact":"closed"}
 //	receipt  12 and a state's a4 08 19 1234 0a f5 0c 01 0d 19 0bb8
 //	                          {"id":4660,"on":true,"result":"done","left":3000}
+//
+// id, epoch, x-obeyed and x-epoch let a node notice, after the gateway's store was put back to
+// an older state, that it has obeyed commands that the store does not know. epoch is sent only to a
+// node whose link to /act says that it knows the member.
 //
 // Rules between fields: level is there if and only if the action is level; in a state it is the
 // lamp's level, and optional. A command is never toggle, its id is not 0, and only unlock has a
@@ -105,6 +113,7 @@ type Command struct {
 	Level    uint8
 	Duration uint32 // ms, for Unlock
 	Age      int32
+	Epoch    uint32 // of ID, 0 counts as 1; only for a node that says that it knows it
 }
 
 // Contact is what a sensor at the target says.
@@ -123,6 +132,12 @@ type State struct {
 	Level   uint8  // lamps: 0…100
 	Contact Contact
 	Left    uint32 // ms until a pulse ends by itself
+
+	// Obeyed is the newest command that the node obeyed since it has power, in this association or
+	// another, and ObeyedEpoch its epoch, 0 if it is 1. Both are 0 if that is ID. A receipt does
+	// not have them.
+	Obeyed      uint64
+	ObeyedEpoch uint32
 }
 
 // Result is the result of a command at the actuator. The zero value means refused.

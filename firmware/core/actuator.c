@@ -17,6 +17,7 @@ void lk_actuator_init(struct lk_actuator *a, const struct lk_port *port, bool la
 {
 	*a = (struct lk_actuator){.port = port, .lamp = lamp};
 	set(a, 0, 0, 0);
+	lk_obeyed_load(&a->newest, port);
 }
 
 bool lk_actuator_fits(const struct lk_actuator *a, uint8_t action)
@@ -54,12 +55,14 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 		break;
 	}
 	a->last = c->id;
+	a->epoch = c->epoch > 0 ? c->epoch : 1;
 	/* An unlock does not shorten a pulse of the exit button. It replaces that pulse only if it
 	 * is longer, because its own pulse would end with the session. */
 	if (level == 0 || a->commanded || !a->pulsing || (int32_t)(a->until - now - ms) < 0) {
 		a->commanded = true;
 		set(a, level, ms, now);
 	}
+	lk_obeyed_note(&a->newest, a->port, a->last, a->epoch);
 	r->result = LK_DONE;
 	lk_actuator_read_state(a, now, &r->state);
 	a->receipt = *r;
@@ -67,7 +70,7 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 
 #define TEXT(number) #number
 #define TEXT_OF(macro) TEXT(macro)
-#define LINK "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60"
+#define LINK "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;epoch"
 
 int lk_actuator_write_links(const struct lk_actuator *a, uint8_t *b, size_t cap)
 {
@@ -94,6 +97,7 @@ static bool over(const struct lk_actuator *a, uint32_t now)
 void lk_actuator_read_state(const struct lk_actuator *a, uint32_t now, struct lk_state *s)
 {
 	bool on = a->level > 0 && !over(a, now);
+	bool other = a->newest.id != a->last || a->newest.epoch != a->epoch;
 
 	*s = (struct lk_state){
 		.id = a->last,
@@ -101,12 +105,15 @@ void lk_actuator_read_state(const struct lk_actuator *a, uint32_t now, struct lk
 		.level = a->lamp ? a->level : 0,
 		.contact = a->contact,
 		.left = on && a->pulsing ? a->until - now : 0,
+		.obeyed = other ? a->newest.id : 0,
+		.epoch = other && a->newest.id > 0 && a->newest.epoch > 1 ? a->newest.epoch : 0,
 	};
 }
 
 void lk_actuator_begin_session(struct lk_actuator *a)
 {
 	a->last = 0;
+	a->epoch = 0;
 	memset(&a->receipt, 0, sizeof a->receipt);
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "obeyed.h"
 #include "port.h"
 #include "wire.h"
 
@@ -26,6 +27,8 @@ struct lk_actuator {
 	uint8_t contact;   /* enum lk_contact, what the door's sensor says */
 	uint32_t until;    /* when the pulse ends */
 	uint64_t last;     /* id of the last command obeyed in this association */
+	uint32_t epoch;    /* its epoch */
+	struct lk_obeyed newest; /* of all associations */
 	struct lk_receipt receipt; /* its receipt */
 };
 

@@ -70,8 +70,8 @@ struct lk_port {
 	int (*kv_get)(void *own, const char *key, uint8_t *b, size_t cap);
 	int (*kv_set)(void *own, const char *key, const uint8_t *b, size_t n);
 
-	/* Memory that survives deep sleep and nothing else; n is at most LK_RTC_MAX and a multiple of
-	 * 4. */
+	/* Memory that survives deep sleep and a reset, but not the loss of power: it then holds any
+	 * bytes. n is at most LK_RTC_MAX and a multiple of 4. */
 	int (*rtc_get)(void *ctx, uint8_t *b, size_t n);
 	int (*rtc_set)(void *ctx, const uint8_t *b, size_t n);
 

@@ -20,7 +20,10 @@ enum {
 	CONTACT,
 	RESULT,
 	LEFT,
-	ELECTIVE = 32
+	EPOCH,
+	ELECTIVE = 32,
+	OBEYED = ELECTIVE,
+	OBEYED_EPOCH
 };
 
 /* A field without OPTIONAL is always in the map, one with it only when it is not zero. A field
@@ -70,6 +73,7 @@ static const uint32_t command_fields[] = {
 	FIELD(LEVEL, struct lk_command, level, 100, OPTIONAL | ZERO),
 	FIELD(ID, struct lk_command, id, 0, 0),
 	FIELD(DURATION, struct lk_command, duration, 0, OPTIONAL),
+	FIELD(EPOCH, struct lk_command, epoch, 0, OPTIONAL),
 	0,
 };
 
@@ -79,6 +83,8 @@ static const uint32_t state_fields[] = {
 	FIELD(ON, struct lk_state, on, 1, ZERO),
 	FIELD(CONTACT, struct lk_state, contact, LK_CONTACT_OPEN, OPTIONAL),
 	FIELD(LEFT, struct lk_state, left, 0, OPTIONAL),
+	FIELD(OBEYED, struct lk_state, obeyed, 0, OPTIONAL),
+	FIELD(OBEYED_EPOCH, struct lk_state, epoch, 0, OPTIONAL),
 	0,
 };
 
@@ -123,6 +129,15 @@ static void store(void *m, uint32_t f, uint64_t v)
 	}
 }
 
+static uint64_t limit(uint32_t f)
+{
+	if (WIDTH(f) == 8)
+		return LK_COUNTER_MAX;
+	if (WIDTH(f) == 4)
+		return KEY(f) == EPOCH || KEY(f) == OBEYED_EPOCH ? UINT32_MAX : LK_PULSE_MAX;
+	return LIMIT(f);
+}
+
 /* Tells whether a field may have that value in the map, or may be left out. Rules depend only on
  * fields with smaller keys, which have been read before. */
 static bool fits(uint32_t f, bool present, uint64_t v, uint32_t *action, bool *on)
@@ -133,7 +148,7 @@ static bool fits(uint32_t f, bool present, uint64_t v, uint32_t *action, bool *o
 		return false;
 	if (KEY(f) == AGE)
 		return v + 0x80000000u <= 0xffffffffu;
-	if (v > (WIDTH(f) == 8 ? LK_COUNTER_MAX : WIDTH(f) == 4 ? LK_PULSE_MAX : LIMIT(f)))
+	if (v > limit(f))
 		return false;
 	switch (KEY(f)) {
 	case UID:
@@ -171,7 +186,7 @@ static int encode(const uint32_t *fields, const void *m, uint8_t *buf, size_t ca
 		if (!present)
 			continue;
 		map++;
-		lk_cbor_put_byte(&c, (uint8_t)KEY(f));
+		lk_cbor_put_head(&c, LK_CBOR_UINT, KEY(f));
 		switch (KEY(f)) {
 		case UID:
 			lk_cbor_put_head(&c, LK_CBOR_BYTES, v);
@@ -217,11 +232,24 @@ static bool take_value(uint32_t f, void *m, const uint8_t **p, const uint8_t *en
 	return major == LK_CBOR_UINT || major == LK_CBOR_NINT;
 }
 
-/* Skips the elective members at the end, all of which are unknown, and adds their number to
- * pairs. */
-static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t *pairs)
+/* Takes a field's key, if it comes next. */
+static bool take_key(uint32_t f, const uint8_t **p, const uint8_t *end)
 {
-	uint64_t last = ELECTIVE - 1, key;
+	const uint8_t *at = *p;
+	uint64_t key;
+	uint8_t major;
+
+	if (!lk_cbor_take_head(&at, end, &major, &key) || major != LK_CBOR_UINT || key != KEY(f))
+		return false;
+	*p = at;
+	return true;
+}
+
+/* Skips the elective members at the end, which are unknown and have keys above last, and adds their
+ * number to pairs. */
+static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t last, uint64_t *pairs)
+{
+	uint64_t key;
 	uint8_t major;
 	for (; *p != end; ++*pairs) {
 		if (!lk_cbor_take_head(p, end, &major, &key) || major != LK_CBOR_UINT || key <= last ||
@@ -232,14 +260,14 @@ static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t *pairs
 	return true;
 }
 
-/* Walks through the fields of the shape and expects the key of each, which is one byte. An
+/* Walks through the fields of the shape and expects the key of each. An
  * unknown, repeated or misplaced key matches no field and ends the walk before the bytes end.
- * Behind them come the elective members, in a message that grows. at becomes the key where the
+ * Behind them come other elective members, in a message that grows. at becomes the key where the
  * walk ended, 0 if it did not end at one. */
 static bool walk(
 	const uint32_t *fields, bool grows, void *m, const uint8_t *p, const uint8_t *end, uint64_t *at)
 {
-	uint64_t pairs, seen = 0;
+	uint64_t pairs, seen = 0, last = ELECTIVE - 1;
 	uint32_t action = 0;
 	bool on = false;
 	uint8_t major;
@@ -249,11 +277,12 @@ static bool walk(
 	for (; *fields != 0; fields++) {
 		uint32_t f = *fields;
 		uint64_t v = 0;
-		bool present = p != end && *p == KEY(f);
+		bool present = take_key(f, &p, end);
 		*at = KEY(f);
 		if (present) {
-			p++;
 			seen++;
+			if (KEY(f) > last)
+				last = KEY(f);
 			if (!take_value(f, m, &p, end, &v))
 				return false;
 		}
@@ -262,7 +291,7 @@ static bool walk(
 		store(m, f, v);
 	}
 	*at = 0;
-	if (grows && !skip_elective(&p, end, &seen))
+	if (grows && !skip_elective(&p, end, last, &seen))
 		return false;
 	if (p == end)
 		return seen == pairs;

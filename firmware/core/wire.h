@@ -8,7 +8,7 @@
  *
  * A parser returns 0, or LK_EMALFORMED for everything that an encoder would not write; then the
  * struct is all zero, which denies, refuses and asks for nothing. A verdict, state or receipt may
- * also have elective members (keys from 32 on), which are skipped; a scan, act or command may not.
+ * also have other elective members (keys from 32 on), which are skipped; a scan, act or command may not.
  * A parser does not judge whether an age is fresh: see echo.h.
  */
 #ifndef LK_WIRE_H
@@ -20,7 +20,7 @@
 
 enum {
 	LK_BODY_MAX = 128, /* no receiver takes a longer body */
-	LK_WIRE_MAX = 29,  /* the longest there is */
+	LK_WIRE_MAX = 40,  /* the longest there is */
 	LK_UID_MAX = 10,
 	LK_PULSE_MAX = 60000, /* ms */
 };
@@ -76,6 +76,7 @@ struct lk_command {
 	uint8_t level;     /* 0…100, with LK_LEVEL only */
 	uint32_t duration; /* 0…LK_PULSE_MAX, with LK_UNLOCK only; 0 means the actuator's own */
 	int32_t age;
+	uint32_t epoch; /* of the id, 0 counts as 1 */
 };
 
 /* The state of an actuator: its output and its contact. */
@@ -85,6 +86,10 @@ struct lk_state {
 	uint8_t level;   /* lamps: 0…100 */
 	uint8_t contact; /* enum lk_contact */
 	uint32_t left;   /* ms until a pulse ends by itself, 0…LK_PULSE_MAX, with on only */
+	/* The newest command obeyed in this association or another, and its epoch, 0 if it is 1. Both
+	 * are 0 if that is id. A receipt does not have them. */
+	uint64_t obeyed;
+	uint32_t epoch;
 };
 
 /* The answer to a command, with the state after it. */

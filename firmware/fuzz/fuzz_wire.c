@@ -73,13 +73,13 @@ static void check_values(int kind, const uint8_t *b, const uint8_t *end)
 		m.verdict = (struct lk_verdict){x, n};
 		break;
 	case COMMAND:
-		m.command = (struct lk_command){n, x, y, wider, (int32_t)wide};
+		m.command = (struct lk_command){n, x, y, wider, (int32_t)wide, (uint32_t)number(&b, end, 4)};
 		break;
 	case STATE:
-		m.state = (struct lk_state){n, x & 1, y, z, wide};
+		m.state = (struct lk_state){n, x & 1, y, z, wide, number(&b, end, 8), wider};
 		break;
 	default:
-		m.receipt = (struct lk_receipt){(uint8_t)wider, {n, x & 1, y, z, wide}};
+		m.receipt = (struct lk_receipt){(uint8_t)wider, {n, x & 1, y, z, wide, 0, 0}};
 	}
 	int len = message_encode(kind, &m, out, sizeof out);
 	if (len < 0) {
@@ -104,11 +104,13 @@ static void check_values(int kind, const uint8_t *b, const uint8_t *end)
 	case COMMAND:
 		must(again.command.id == n && again.command.action == x && again.command.level == y);
 		must(again.command.duration == wider && again.command.age == (int32_t)wide);
+		must(again.command.epoch == m.command.epoch);
 		break;
 	default:
 		must(kind == STATE || again.receipt.result == (uint8_t)wider);
 		struct lk_state s = kind == STATE ? again.state : again.receipt.state;
 		must(s.id == n && s.on == (x & 1) && s.level == y && s.contact == z && s.left == wide);
+		must(kind == RECEIPT || (s.obeyed == m.state.obeyed && s.epoch == m.state.epoch));
 	}
 }
 

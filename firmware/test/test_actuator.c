@@ -1,5 +1,7 @@
 /* The relay and the lamp: which commands move them and for how long, and what must not move
  * them. */
+#include <string.h>
+
 #include "actuator.h"
 #include "check.h"
 #include "err.h"
@@ -221,14 +223,14 @@ static void the_links_say_how_long_a_lock_holds(void)
 
 	power_up(false);
 	(void)snprintf(
-		want, sizeof want, "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;maxpulse=%d", LK_PULSE_LIMIT);
+		want, sizeof want, "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;epoch;maxpulse=%d", LK_PULSE_LIMIT);
 	n = lk_actuator_write_links(&a, (uint8_t *)got, sizeof got);
 	CHECK(n == (int)strlen(want) && memcmp(got, want, (size_t)n) == 0);
 	CHECK_EQ(lk_actuator_write_links(&a, (uint8_t *)got, (size_t)n), n);
 	CHECK_EQ(lk_actuator_write_links(&a, (uint8_t *)got, (size_t)n - 1), LK_ESPACE);
 	power_up(true);
 	n = lk_actuator_write_links(&a, (uint8_t *)got, sizeof got);
-	static const char lamp[] = "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60";
+	static const char lamp[] = "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;epoch";
 	CHECK(n == (int)strlen(lamp) && memcmp(got, lamp, (size_t)n) == 0);
 }
 
@@ -243,6 +245,50 @@ static void a_shorter_command_cuts_the_longer_one_short(void)
 	fake_pass_time(&board, 500);
 	CHECK_EQ(board.level, 0);
 	CHECK(!state().on);
+}
+
+/* The newest command of all associations is told unless it is this association's own, and it
+ * outlives a reset, but not the loss of power. */
+static void the_newest_command_is_remembered(void)
+{
+	power_up(false);
+	CHECK(state().obeyed == 0 && state().epoch == 0);
+	obey(4790, LK_UNLOCK, 0, 800);
+	CHECK(state().id == 4790 && state().obeyed == 0);
+	lk_actuator_begin_session(&a);
+	CHECK(state().id == 0 && state().obeyed == 4790 && state().epoch == 0);
+	obey(4712, LK_LOCK, 0, 0); /* of a store that was put back */
+	CHECK(r.result == LK_DONE && state().id == 4712 && state().obeyed == 4790);
+
+	lk_actuator_init(&a, &board.port, false); /* a reset */
+	CHECK(state().id == 0 && state().obeyed == 4790);
+	board.rtc[9] ^= 1;
+	lk_actuator_init(&a, &board.port, false);
+	CHECK(state().obeyed == 0);
+	memset(board.rtc, 0xa5, sizeof board.rtc); /* no power */
+	lk_actuator_init(&a, &board.port, false);
+	CHECK(state().obeyed == 0);
+	board.rtc_fails = true;
+	obey(5, LK_LOCK, 0, 0);
+	CHECK(r.result == LK_DONE && state().id == 5);
+}
+
+/* An epoch comes before an id. */
+static void a_new_epoch_is_newer(void)
+{
+	struct lk_command c = {.id = 100, .action = LK_LOCK, .epoch = 2};
+
+	power_up(false);
+	obey(4790, LK_LOCK, 0, 0);
+	lk_actuator_begin_session(&a);
+	lk_actuator_obey(&a, &c, board.now, &r);
+	CHECK(r.result == LK_DONE && state().id == 100 && state().obeyed == 0 && state().epoch == 0);
+	lk_actuator_begin_session(&a);
+	CHECK(state().obeyed == 100 && state().epoch == 2);
+	obey(4791, LK_LOCK, 0, 0); /* of a store from before that epoch */
+	CHECK(r.result == LK_DONE && state().id == 4791 && state().obeyed == 100 && state().epoch == 2);
+	lk_actuator_init(&a, &board.port, false);
+	CHECK(state().obeyed == 100 && state().epoch == 2);
 }
 
 int main(void)
@@ -261,5 +307,7 @@ int main(void)
 	each_kind_takes_its_own_actions_only();
 	a_pulse_across_the_end_of_the_clock();
 	an_unlock_does_not_cut_the_exit_short();
+	the_newest_command_is_remembered();
+	a_new_epoch_is_newer();
 	return check_end("actuator");
 }

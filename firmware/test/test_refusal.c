@@ -92,7 +92,8 @@ static void a_refused_command_names_its_member(void)
 	COMMAND("\xa3\x04\x01\x08\x01\x09\x00", LK_COAP_BAD_REQUEST, "key 9");
 	COMMAND("\xa3\x04\x02\x08\x01\x09\x01", LK_COAP_BAD_REQUEST, "key 9");
 	COMMAND("\xa3\x04\x01\x05\x01\x08\x01", LK_COAP_BAD_REQUEST, "key 5");
-	COMMAND("\xa3\x04\x01\x08\x01\x0e\x01", LK_COAP_BAD_REQUEST, "key 14"); /* unknown */
+	COMMAND("\xa3\x04\x01\x08\x01\x0f\x01", LK_COAP_BAD_REQUEST, "key 15"); /* unknown */
+	COMMAND("\xa3\x04\x01\x08\x01\x0e\x00", LK_COAP_BAD_REQUEST, "key 14");
 	COMMAND("\xa3\x04\x01\x08\x01\x0a\x01", LK_COAP_BAD_REQUEST, "key 10");
 	COMMAND("\xa3\x04\x01\x08\x01\x18\x28\x01", LK_COAP_BAD_REQUEST, "key 40");
 	COMMAND("\xa3\x04\x01\x08\x01\x18\x64\x01", LK_COAP_BAD_REQUEST, "key 100");

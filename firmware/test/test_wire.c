@@ -54,9 +54,15 @@ static void an_impossible_value_has_no_encoding(void)
 
 static void the_longest_message_has_the_declared_length(void)
 {
-	const struct lk_scan s = {.n = LK_COUNTER_MAX, .uid_len = LK_UID_MAX, .age = INT32_MIN};
+	const struct lk_state s = {.id = LK_COUNTER_MAX,
+		.on = true,
+		.level = 100,
+		.contact = LK_CONTACT_OPEN,
+		.left = LK_PULSE_MAX,
+		.obeyed = LK_COUNTER_MAX,
+		.epoch = UINT32_MAX};
 	uint8_t buf[LK_WIRE_MAX];
-	CHECK_EQ(lk_scan_encode(&s, buf, sizeof buf), LK_WIRE_MAX);
+	CHECK_EQ(lk_state_encode(&s, buf, sizeof buf), LK_WIRE_MAX);
 }
 
 static void all_verdicts_have_the_same_length(void)

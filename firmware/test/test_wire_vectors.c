@@ -24,8 +24,8 @@ static const struct {
 	[SCAN] = {"scan", 35, 67, 0},
 	[ACT] = {"act", 13, 19, 0},
 	[VERDICT] = {"verdict", 10, 93, 42},
-	[COMMAND] = {"command", 14, 22, 0},
-	[STATE] = {"state", 10, 22, 3},
+	[COMMAND] = {"command", 16, 26, 0},
+	[STATE] = {"state", 15, 31, 4},
 	[RECEIPT] = {"receipt", 5, 14, 3},
 	[ECHO_RULE] = {"echo", 149, 0, 0},
 	[REPORT] = {"report", 25, 0, 0},
@@ -34,7 +34,7 @@ static const struct {
 static bool states_equal(const struct lk_state *a, const struct lk_state *b)
 {
 	return a->id == b->id && a->on == b->on && a->level == b->level && a->contact == b->contact &&
-	       a->left == b->left;
+	       a->left == b->left && a->obeyed == b->obeyed && a->epoch == b->epoch;
 }
 
 static bool messages_equal(int kind, const union message *a, const union message *b)
@@ -51,7 +51,7 @@ static bool messages_equal(int kind, const union message *a, const union message
 	case COMMAND:
 		return a->command.id == b->command.id && a->command.action == b->command.action &&
 		       a->command.level == b->command.level && a->command.duration == b->command.duration &&
-		       a->command.age == b->command.age;
+		       a->command.age == b->command.age && a->command.epoch == b->command.epoch;
 	case STATE:
 		return states_equal(&a->state, &b->state);
 	default:
@@ -153,9 +153,12 @@ static void want(struct line *l, int kind, union message *m)
 		m->command.level = (uint8_t)value_of(l, "level");
 		m->command.duration = (uint32_t)value_of(l, "duration");
 		m->command.age = (int32_t)value_of(l, "age");
+		m->command.epoch = (uint32_t)value_of(l, "epoch");
 		break;
 	case STATE:
 		want_state(l, &m->state);
+		m->state.obeyed = (uint64_t)value_of(l, "obeyed");
+		m->state.epoch = (uint32_t)value_of(l, "epoch");
 		break;
 	default:
 		m->receipt.result = (uint8_t)value_of(l, "result");

@@ -383,7 +383,7 @@ int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
 		return why;
 	}
 	host.boot = (enum lk_boot)why;
-	if (host.boot != LK_BOOT_WAKE) {
+	if (host.boot == LK_BOOT_POWER) {
 		unlink("rtc.bin");
 	}
 	host.show_led = show_led;
