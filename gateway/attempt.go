@@ -151,6 +151,9 @@ func (a *attempt) command() {
 // is durable and grows.
 func (a *attempt) commandFor(p *access.Policy) coapres.Command {
 	c := coapres.Command{Command: wire.Command{ID: a.timeline.Seq, Action: a.asked.Action}, Intent: a.asked.At}
+	if p.Site.Epoch > 1 {
+		c.Epoch = uint32(p.Site.Epoch)
+	}
 	switch a.asked.Action {
 	case wire.Unlock:
 		c.Duration = uint32(a.g.sessions.LimitPulse(a.actuator.ID, p.Targets[a.asked.Target].Pulse) / time.Millisecond)

@@ -105,6 +105,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.sessions.Heard = g.rollback.Hear
 	g.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: g.store, Feed: g.feed,
 		Sessions: g.sessions, Log: g.log, Go: g.bg.Go, Answered: g.nodes.NoteAddress, StateRead: g.keepShut})
 	if err != nil {

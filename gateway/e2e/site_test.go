@@ -16,6 +16,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/house"
+	"latchkey/gateway/rollback"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -37,7 +38,8 @@ type site struct {
 	requestRate   int           // of each session; 0: the default
 	logTo         io.Writer     // receives the gateway's log, if set
 	runtime       string        // the runtime folder; empty: none
-	mayFail       bool          // the test expects the gateway and the store to fail
+	headLog       rollback.Place
+	mayFail       bool // the test expects the gateway and the store to fail
 	mu            sync.Mutex
 	nodes         map[keys.ID]func() // guarded by mu; each ends the node that holds the key
 	seenTimelines []gateway.Timeline // guarded by mu
@@ -99,8 +101,8 @@ func (s *site) start() {
 		s.t.Fatal(err)
 	}
 	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socketPath(),
-		Runtime: runtime,
-		Clock:   clock.RTC, Log: log, VerifyEvery: s.verifyEvery, RequestRate: s.requestRate,
+		Runtime: runtime, HeadLog: s.headLog,
+		Clock: clock.RTC, Log: log, VerifyEvery: s.verifyEvery, RequestRate: s.requestRate,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

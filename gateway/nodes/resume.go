@@ -22,14 +22,17 @@ const askRate = 400
 // note is what is saved of a session besides its association.
 //
 //	note = device and key (32) | registered until, Unix ns (8); 0: not registered | lifetime in s (4)
-//	       | longest pulse in ms (4) | registration id
+//	       | longest pulse in ms, and the highest bit if it knows epochs (4) | registration id
 type note struct {
 	of    [sha256.Size]byte // see identify
 	until time.Time
 	coapres.Registration
 }
 
-const noteSize = sha256.Size + 8 + 4 + 4
+const (
+	noteSize   = sha256.Size + 8 + 4 + 4
+	knowsEpoch = 1 << 31 // in the pulse
+)
 
 func (n note) encode() []byte {
 	b := append(make([]byte, 0, noteSize+len(n.ID)), n.of[:]...)
@@ -39,7 +42,11 @@ func (n note) encode() []byte {
 	}
 	b = binary.BigEndian.AppendUint64(b, until)
 	b = binary.BigEndian.AppendUint32(b, uint32(n.Lifetime/time.Second))
-	b = binary.BigEndian.AppendUint32(b, uint32(n.MaxPulse/time.Millisecond))
+	pulse := uint32(n.MaxPulse/time.Millisecond) &^ knowsEpoch
+	if n.Epoch {
+		pulse |= knowsEpoch
+	}
+	b = binary.BigEndian.AppendUint32(b, pulse)
 	return append(b, n.ID...)
 }
 
@@ -53,7 +60,8 @@ func parseNote(b []byte) (n note, ok bool) {
 		n.until = time.Unix(0, int64(until))
 	}
 	n.Lifetime = time.Duration(binary.BigEndian.Uint32(b[8:])) * time.Second
-	n.MaxPulse = time.Duration(binary.BigEndian.Uint32(b[12:])) * time.Millisecond
+	pulse := binary.BigEndian.Uint32(b[12:])
+	n.MaxPulse, n.Epoch = time.Duration(pulse&^knowsEpoch)*time.Millisecond, pulse&knowsEpoch != 0
 	n.ID = string(b[16:])
 	return n, true
 }

@@ -14,8 +14,9 @@ const (
 	doOlder = "take away again what must not be allowed, or stop the gateway and put back the newest copy of " +
 		"the data folder"
 	doFile = "find out who removed or changed it; look whether what you took away lately is still so"
-	doNode = "find out whether an older copy of the data folder was put back. If so, take away again what " +
-		"must not be allowed; if not, replace the device and its key: what it says is wrong"
+	doNode = "find out whether an older copy of the data folder, or of the whole disk, was put back. If so, " +
+		"take away again what must not be allowed; if not, what the device says is wrong: look at it"
+	doWrong = "look at the device: its program is wrong, or somebody else has its key"
 )
 
 // text returns the finding in words, and what to do about it.
@@ -34,14 +35,23 @@ func (f finding) text(p *access.Policy) (text, do string) {
 		return "head.log was damaged, and a part of it is lost: whether this store is an older copy is not " +
 			"known for sure before event " + end, doFile
 	case audit.ReasonNodeAhead:
+		if f.to > f.at.epoch {
+			return fmt.Sprintf("%s obeyed command %s after a restore of which this store knows nothing: it is "+
+				"of epoch %d, and the command is of epoch %d; what lay between is not known", device, command,
+				f.at.epoch, f.to), doNode
+		}
 		return fmt.Sprintf("%s obeyed command %s and this store ends at %s; what lay between is not known",
 			device, command, end), doNode
 	case audit.ReasonNodeOther:
-		return fmt.Sprintf("%s obeyed command %s, and event %s of this store is no command to it: this store "+
+		return fmt.Sprintf("%s obeyed command %s, but event %s of this store is no command to it: this store "+
 			"may be an older copy that went on; what it lacks is not known", device, command, command), doNode
 	}
-	return fmt.Sprintf("%s says that it obeyed command %s, which cannot be: this store ends at %s", device,
-		command, end), doNode
+	if f.from <= f.at.seq {
+		return fmt.Sprintf("%s says that it obeyed command %s, which cannot be: event %s is no command, and "+
+			"head.log shows that it never was another", device, command, command), doWrong
+	}
+	return fmt.Sprintf("%s says that it obeyed command %s, which cannot be: this store ends at %s, and cannot "+
+		"have had so many events", device, command, end), doWrong
 }
 
 // events names the events that the store lacks.

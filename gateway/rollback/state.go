@@ -11,7 +11,7 @@ import (
 
 const (
 	maxEntries  = 512 // more are folded, the oldest first
-	maxFindings = 32  // that nobody has acknowledged
+	maxFindings = 32  // the oldest are dropped
 )
 
 func isWhat(r access.Reason) bool {
@@ -34,16 +34,18 @@ type entry struct {
 	counts Counts
 }
 
-// finding is a finding that nobody has acknowledged.
+// finding is something that was found. One that somebody has acknowledged is kept, because it explains
+// what devices say.
 type finding struct {
 	number   uint64
 	what     access.Reason
 	at       point  // where the store ended
-	from, to uint64 // events that it lacks; of a device: the command, and 0
+	from, to uint64 // events that it lacks; of a device: the command, and its epoch
 	device   access.ID
 	vague    vague
 	counts   Counts
 	event    uint64 // 0: no event says so yet
+	seen     bool   // somebody has acknowledged it
 }
 
 // state is what the file says.
@@ -85,7 +87,9 @@ func (st *state) apply(l line) {
 			f.event = l.event
 		}
 	case verbSeen:
-		st.found = slices.DeleteFunc(st.found, func(f finding) bool { return f.number == l.number })
+		if f := st.find(l.number); f != nil {
+			f.seen = true
+		}
 	}
 }
 
@@ -105,6 +109,9 @@ func (st *state) list() (out []line) {
 		out = append(out, f.line())
 		if f.event != 0 {
 			out = append(out, line{verb: verbTold, number: f.number, event: f.event})
+		}
+		if f.seen {
+			out = append(out, line{verb: verbSeen, number: f.number})
 		}
 	}
 	for _, e := range st.entries {

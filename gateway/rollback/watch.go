@@ -23,7 +23,7 @@ const (
 	// written at once.
 	writeEvery = 10 * time.Second
 	// settleWithin is how long the answer to a restriction waits for head.log.
-	settleWithin = time.Second
+	settleWithin = 5 * time.Second
 	eventWithin  = 10 * time.Second // to write an event
 	maxQueue     = 10_000
 	// maxCatchUp is how many events are read that came while head.log was not written.
@@ -59,12 +59,14 @@ type Watch struct {
 	file    *file      // nil: none, or not ours to write
 
 	mu      sync.Mutex
-	state   state         // guarded by mu; as it is in the file, or in memory if there is none
-	queue   []line        // guarded by mu; not written yet
-	tried   chan struct{} // guarded by mu; closed at the next try to write
-	trouble error         // guarded by mu; why the file is not written
-	stuck   bool          // guarded by mu; it is not tried again until a restart
-	untold  bool          // guarded by mu; the log says that an event could not be written
+	state   state               // guarded by mu; as it is in the file, or in memory if there is none
+	queue   []line              // guarded by mu; not written yet
+	tried   chan struct{}       // guarded by mu; closed at the next try to write
+	trouble error               // guarded by mu; why the file is not written
+	heard   map[access.ID]claim // guarded by mu; what each device said last
+	last    uint64              // guarded by mu; number of the newest finding
+	stuck   bool                // guarded by mu; it is not tried again until a restart
+	untold  bool                // guarded by mu; the log says that an event could not be written
 }
 
 // Open reads head.log and compares the store with it. Nothing is wrong with a file that is missing
@@ -133,7 +135,7 @@ func (w *Watch) begin(head point) {
 	if w.state.began == (point{}) {
 		w.state.began = head
 	}
-	w.state.top, w.state.heads = head, nil
+	w.state.top, w.state.heads, w.last = head, nil, w.state.last
 	w.state.fold()
 }
 
@@ -221,7 +223,7 @@ func (w *Watch) enqueue(l line) {
 	}
 }
 
-// Settle waits until head.log has the change of the policy with that event, for a second at most.
+// Settle waits until head.log has the change of the policy with that event, for some seconds at most.
 // It does not wait while head.log cannot be written.
 func (w *Watch) Settle(seq uint64) {
 	late := time.NewTimer(settleWithin)
@@ -368,7 +370,7 @@ func (w *Watch) Tell() { w.tell(context.Background()) }
 func (w *Watch) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (audit.Event,
 	error) {
 	w.mu.Lock()
-	i := slices.IndexFunc(w.state.found, func(f finding) bool { return f.event == seq && seq != 0 })
+	i := slices.IndexFunc(w.state.found, func(f finding) bool { return f.event == seq && seq != 0 && !f.seen })
 	if i < 0 {
 		w.mu.Unlock()
 		return audit.Event{}, fmt.Errorf("finding %d: %w", seq, access.ErrNotFound)
@@ -391,6 +393,9 @@ func (w *Watch) Findings() (out []doctor.Finding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, f := range w.state.found {
+		if f.seen {
+			continue
+		}
 		words, do := f.text(p)
 		if f.event != 0 {
 			do += fmt.Sprintf("; then: latchkey alarm acknowledge %d", f.event)

@@ -27,6 +27,9 @@ var ErrUnheard = fmt.Errorf("%w: not heard at its new address", ErrOffline)
 // Table holds the newest session of each device, and what is known of each device's target. It is
 // safe for concurrent use.
 type Table struct {
+	// Heard is called with each state that a device was asked for. It must not block for long. Set it
+	// before the first session.
+	Heard   func(device keys.RecordID, st wire.State)
 	changed func(keys.RecordID)
 
 	mu      sync.Mutex
@@ -96,7 +99,8 @@ func NewTable(changed func(keys.RecordID)) *Table {
 	if changed == nil {
 		changed = func(keys.RecordID) {}
 	}
-	return &Table{devices: map[keys.RecordID]*device{}, changed: changed}
+	return &Table{devices: map[keys.RecordID]*device{}, changed: changed,
+		Heard: func(keys.RecordID, wire.State) {}}
 }
 
 // Open makes p the session of its device. replaced tells that it has ended an older session. number
@@ -224,6 +228,9 @@ func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres
 			s.read()
 		}
 	})
+	if !s.peer.KnowsEpoch() {
+		cmd.Epoch = 0
+	}
 	asked := time.Now()
 	r, err := coapres.Actuate(ctx, s.peer, cmd)
 	t.update(s, func(d *device) {

@@ -33,6 +33,7 @@ func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err e
 	if err != nil {
 		return false, err
 	}
+	t.Heard(p.Device, st)
 	t.update(s, func(d *device) {
 		s.path = path
 		if known = s.epoch == epoch; known {
@@ -57,6 +58,7 @@ func (t *Table) reach(ctx context.Context, s *session) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnheard, err)
 	}
+	t.Heard(s.peer.Device, st)
 	t.update(s, func(d *device) {
 		s.path = path
 		d.learn(st, asked)
