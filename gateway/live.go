@@ -37,7 +37,7 @@ func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark 
 	a, err := l.g.doors.Acknowledge(ctx, actor, seq, remark)
 	if errors.Is(err, access.ErrNotFound) {
 		if ev, e := l.g.rollback.Acknowledge(ctx, actor, seq, remark); !errors.Is(e, access.ErrNotFound) {
-			return api.Alarm{Seq: seq, At: ev.At.UTC(), What: api.Rollback, Words: "older copy", Device: ev.Device}, e
+			return api.Alarm{Seq: seq, At: ev.At.UTC(), What: api.Rollback, Words: "an older copy", Device: ev.Device}, e
 		}
 	}
 	if err != nil {

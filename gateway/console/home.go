@@ -76,8 +76,8 @@ func (v *visit) acknowledgeAlarm() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showHome)
 	}
-	return v.reportDone("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name),
-		a.Words)
+	place := cmp.Or(a.Target.Name, a.Device.Name, "this store:")
+	return v.reportDone("/", "You have acknowledged the alarm: %s %s.", place, a.Words)
 }
 
 func (v *visit) operateLamp() error {

@@ -163,7 +163,7 @@ func DiagnoseDevice(f Facts, d access.Device) Diagnosis {
 }
 
 func (x *examination) find(code string, device audit.Named, text, do string) {
-	x.add(Finding{code, device, text, do})
+	x.add(Finding{Code: code, Device: device, Text: text, Do: do})
 }
 
 func (x *examination) add(f Finding) {

@@ -16,6 +16,7 @@ type Finding struct {
 	Device audit.Named `json:"device,omitzero"`
 	Text   string      `json:"text" doc:"what was found, for people"`
 	Do     string      `json:"do" doc:"what to do about it"`
+	Event  uint64      `json:"event,omitempty" doc:"of code rollback: the number with which it is acknowledged, as an alarm is"`
 }
 
 // Codes of findings that are not causes of a failed handshake.

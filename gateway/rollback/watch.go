@@ -400,7 +400,8 @@ func (w *Watch) Findings() (out []doctor.Finding) {
 		if f.event != 0 {
 			do += fmt.Sprintf("; then: latchkey alarm acknowledge %d", f.event)
 		}
-		out = append(out, doctor.Finding{Code: doctor.CodeRollback, Device: f.name(p), Text: words, Do: do})
+		out = append(out, doctor.Finding{Code: doctor.CodeRollback, Device: f.name(p), Text: words, Do: do,
+			Event: f.event})
 	}
 	if w.trouble != nil {
 		do := "make its folder writable for the gateway (in its unit: StateDirectory=latchkey latchkey-head)"
