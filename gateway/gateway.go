@@ -100,11 +100,8 @@ func New(cfg Config) (*Gateway, error) {
 	g.restart = restart.New(restart.Config{Folder: cfg.Runtime, Store: g.store, Accept: g.nodes.MayResume,
 		Log: g.log})
 	var err error
-	g.rollback, err = rollback.Open(context.Background(), rollback.Config{Store: g.store, Place: cfg.HeadLog,
+	g.rollback = rollback.Open(context.Background(), rollback.Config{Store: g.store, Place: cfg.HeadLog,
 		Log: g.log})
-	if err != nil {
-		return nil, err
-	}
 	g.sessions.Heard = g.rollback.Hear
 	g.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: g.store, Feed: g.feed,
 		Sessions: g.sessions, Log: g.log, Go: g.bg.Go, Answered: g.nodes.NoteAddress, StateRead: g.keepShut})
@@ -174,7 +171,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	} else if err != nil {
 		return errors.Join(err, g.Close())
 	}
-	g.rollback.Tell()
 	g.log.Info("listening", "addr", g.Addr().String())
 	doctor.LogReach(g.log, g.Addr())
 

@@ -91,29 +91,22 @@ func (p Place) try(ctx context.Context) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	closeStore, err := keepHeadLog(ctx, s, p.Dir)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
 	h := admin.New(admin.Config{Store: s, Aging: aging.New(aging.Config{Store: s}), Version: p.Version,
 		Clock:        clock.Clock{Source: p.Clock, LastEvent: s.LastEventAt}.Trusted,
 		GatewayAddrs: settings.AnnouncedAddrs(settings.DefaultListen)})
 	api := client.InProcess(account.As(account.NewUnixPeer(CurrentUser()), h))
-	return &Connection{http: http.Client{Transport: api}, closeStore: closeStore}, nil
+	return &Connection{http: http.Client{Transport: api}, closeStore: keepHeadLog(ctx, s, p.Dir)}, nil
 }
 
 // keepHeadLog notes what a command takes away, where a gateway has noted that there is a head.log.
 // It returns what closes that and the store.
-func keepHeadLog(ctx context.Context, s *store.Store, dir string) (func() error, error) {
+func keepHeadLog(ctx context.Context, s *store.Store, dir string) func() error {
 	place, ok := rollback.FindPlace(dir)
 	if !ok {
-		return s.Close, nil
+		return s.Close
 	}
-	w, err := rollback.Open(ctx, rollback.Config{Store: s, Place: place, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	return func() error { w.Close(); return s.Close() }, nil
+	w := rollback.Open(ctx, rollback.Config{Store: s, Place: place, Log: slog.New(slog.DiscardHandler)})
+	return func() error { w.Close(); return s.Close() }
 }
 
 // dial returns nil and no error where no gateway listens.

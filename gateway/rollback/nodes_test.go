@@ -100,7 +100,7 @@ func TestDevicesMakeFewFindings(t *testing.T) {
 			t.Fatalf("got %q, want one finding", got)
 		}
 	}
-	h.watch.Tell()
+	h.watch.tell(t.Context())
 	seq, _ := h.store.Head()
 	if _, err := h.watch.Acknowledge(t.Context(), "tester", seq, ""); err != nil {
 		t.Fatal(err)

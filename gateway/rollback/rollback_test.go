@@ -1,6 +1,7 @@
 package rollback
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
 	"log/slog"
@@ -59,10 +60,7 @@ func (h *house) openStore() {
 
 func (h *house) openWatch() {
 	h.t.Helper()
-	w, err := Open(h.t.Context(), Config{Store: h.store, Place: h.place, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	w := Open(h.t.Context(), Config{Store: h.store, Place: h.place, Log: slog.New(slog.DiscardHandler)})
 	h.watch = w
 	h.t.Cleanup(w.Close)
 }
@@ -219,7 +217,7 @@ func TestAnOlderCopyIsNoticed(t *testing.T) {
 	if h.store.Snapshot().Keys[keyID].State == keys.Revoked {
 		t.Fatal("the copy has the revocation")
 	}
-	h.watch.Tell()
+	h.watch.tell(t.Context())
 	seq, _ := h.store.Head()
 	events, err := h.store.Events(t.Context(), seq, 1)
 	if err != nil || len(events) != 1 || events[0].Kind != audit.EventRollback ||
@@ -232,7 +230,7 @@ func TestAnOlderCopyIsNoticed(t *testing.T) {
 		h.record(2)
 		h.close()
 		h.open()
-		h.watch.Tell()
+		h.watch.tell(t.Context())
 		h.want("events 5–10 are missing")
 	}
 	if again, _ := h.store.Head(); again != seq+4 {
@@ -309,7 +307,7 @@ func TestAFileThatIsGoneIsNoticed(t *testing.T) {
 	}
 	h.open()
 	h.want("head.log is gone")
-	h.watch.Tell()
+	h.watch.tell(t.Context())
 	seq, _ := h.store.Head()
 	if _, err := h.watch.Acknowledge(t.Context(), "tester", seq, ""); err != nil {
 		t.Fatal(err)
@@ -413,4 +411,72 @@ func TestAccountsAreJudged(t *testing.T) {
 	if got != "1 disabled account and 1 demoted account" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// If the store cannot be compared, nothing is forgotten and no door stays shut.
+func TestAStoreThatCannotBeComparedIsAFinding(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	h.furnish()
+	h.revoke()
+	h.record(2)
+	h.close()
+	before, err := os.ReadFile(h.place.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.openStore()
+	h.record(2)
+	ended, end := context.WithCancel(t.Context())
+	end() // the store reads no event for it
+	h.watch = Open(ended, Config{Store: h.store, Place: h.place, Log: slog.New(slog.DiscardHandler)})
+	h.want("head.log is not written")
+	h.lose()
+	h.close()
+	if after, err := os.ReadFile(h.place.File); err != nil || string(after) != string(before) {
+		t.Fatalf("head.log was changed: %v", err)
+	}
+	h.open()
+	h.want()
+	if got := h.readFile().takenSince(0); got[KeyRevoked] != 1 || got[Unjudged] != 1 {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Of a damaged file the lines before the damage count, and it is kept to look at.
+func TestADamagedFileIsAFinding(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	h.furnish()
+	h.watch.flush()
+	h.close()
+	older := t.TempDir()
+	copyFolder(t, h.place.Data, older)
+	h.open()
+	h.revoke()
+	h.watch.flush()
+	h.lose()
+	h.watch.flush()
+	h.record(1)
+	h.close()
+	text, err := os.ReadFile(h.place.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(text, []byte("card-lost=1"))
+	if at < 0 {
+		t.Fatalf("no lost card in %s", text)
+	}
+	text[at+len("card-lost=")] = '0'
+	if err := os.WriteFile(h.place.File, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copyFolder(t, older, h.place.Data)
+	h.open()
+	h.want("is missing; at least 1 revoked key among them may be undone",
+		"head.log was damaged, and a part of it is lost")
+	if kept, err := os.ReadFile(h.place.File + ".damaged"); err != nil || string(kept) != string(text) {
+		t.Errorf("the damaged file was not kept: %v", err)
+	}
+	h.readFile()
 }

@@ -70,9 +70,9 @@ type Watch struct {
 }
 
 // Open reads head.log and compares the store with it. Nothing is wrong with a file that is missing
-// when there was none. If the file cannot be read or written, that is a finding and no error. The
-// caller closes the watch.
-func Open(ctx context.Context, cfg Config) (*Watch, error) {
+// when there was none. If the file cannot be read, compared or written, that is a finding and no
+// error. The caller closes the watch.
+func Open(ctx context.Context, cfg Config) *Watch {
 	w := &Watch{cfg: cfg, wake: make(chan struct{}, 1), tried: make(chan struct{})}
 	head := w.head()
 	var lost access.Reason
@@ -81,7 +81,11 @@ func Open(ctx context.Context, cfg Config) (*Watch, error) {
 		lost = w.load()
 	}
 	if err := w.compareStore(ctx, head); err != nil {
-		return nil, err
+		w.state = state{}
+		w.giveUp(err)
+	}
+	if n := len(w.state.found); lost == audit.ReasonBadFile && n > 0 && w.state.found[n-1].number == 0 {
+		w.state.found[n-1].vague |= atLeast
 	}
 	if lost != "" {
 		w.state.found = append(w.state.found, finding{what: lost, at: head})
@@ -94,7 +98,13 @@ func Open(ctx context.Context, cfg Config) (*Watch, error) {
 			cfg.Log.Warn("place of head.log not noted", "err", err)
 		}
 	}
-	return w, nil
+	return w
+}
+
+// giveUp leaves the file as it is until a restart.
+func (w *Watch) giveUp(err error) {
+	w.file, w.stuck = nil, true
+	w.setTrouble(err)
 }
 
 // load reads the file, and returns what is lost of it.
@@ -115,8 +125,7 @@ func (w *Watch) load() (lost access.Reason) {
 		_ = os.Rename(w.file.path, w.file.path+".damaged") // else it is only not there to look at
 		return audit.ReasonBadFile
 	default: // it is another's, or may be whole: it is not replaced
-		w.file, w.stuck = nil, true
-		w.setTrouble(err)
+		w.giveUp(err)
 	}
 	return lost
 }
@@ -160,7 +169,7 @@ func (w *Watch) compareStore(ctx context.Context, head point) (err error) {
 	}
 	f, wrong := w.state.compare(head, holds)
 	if err != nil {
-		return fmt.Errorf("rollback: %w", err)
+		return err
 	}
 	if wrong {
 		w.state.found = append(w.state.found, f)
@@ -181,7 +190,7 @@ func (w *Watch) catchUp(ctx context.Context, after uint64, head point) error {
 	for seq := after + 1; seq <= head.seq; {
 		events, err := w.cfg.Store.Events(ctx, seq, page)
 		if err != nil {
-			return fmt.Errorf("rollback: %w", err)
+			return err
 		}
 		if len(events) == 0 {
 			return nil
@@ -244,8 +253,9 @@ func (w *Watch) Settle(seq uint64) {
 	}
 }
 
-// Run keeps head.log until ctx ends.
+// Run makes the events of what was found, and keeps head.log until ctx ends.
 func (w *Watch) Run(ctx context.Context) error {
+	w.tell(ctx)
 	t := time.NewTicker(writeEvery)
 	defer t.Stop()
 	for {
@@ -361,9 +371,6 @@ func (w *Watch) tell(ctx context.Context) {
 		w.flush()
 	}
 }
-
-// Tell makes the events of what was found at the start.
-func (w *Watch) Tell() { w.tell(context.Background()) }
 
 // Acknowledge records that somebody has taken note of a finding, which ends it. It fails with
 // [access.ErrNotFound] if there is no such finding.
