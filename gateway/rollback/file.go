@@ -1,6 +1,7 @@
 package rollback
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -29,6 +30,7 @@ type file struct {
 	open  *os.File // nil: replace the file before the next line
 	codes codes
 	size  int64
+	most  int64 // size at which it is made shorter; shortenAt if 0
 }
 
 // read returns what the file says. exists is false if there is none.
@@ -96,7 +98,7 @@ func (f *file) replace(st *state) (err error) {
 
 // append writes lines that are durable when it returns. After an error the file is to be replaced.
 func (f *file) append(lines []line) error {
-	if f.open == nil || f.size > shortenAt || !f.isOurs() {
+	if f.open == nil || f.size > cmp.Or(f.most, shortenAt) || !f.isOurs() {
 		return errReplace
 	}
 	var text []byte

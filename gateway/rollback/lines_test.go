@@ -226,7 +226,7 @@ func TestARollbackNamesWhatWasTakenAwaySince(t *testing.T) {
 			head = pointAt(1, back+branched, 1)
 		}
 		holds := func(p point) bool { return p == head || p.seq <= back && p == pointAt(1, p.seq, 0) || p.seq == 0 }
-		f, wrong := st.compare(head, holds)
+		f, wrong, known := st.compare(head, holds)
 		if !wrong {
 			t.Fatalf("round %d: back to %d of %d, and nothing is wrong", round, back, last)
 		}
@@ -241,6 +241,9 @@ func TestARollbackNamesWhatWasTakenAwaySince(t *testing.T) {
 				t.Fatalf("round %d: back to %d of %d: %s: got %d, want %d (%v)", round, back, last, names[k].code,
 					f.counts[k], want[k], f.vague)
 			}
+		}
+		if known > back+branched || branched == 0 && known != back {
+			t.Fatalf("round %d: back to %d and %d more: known up to %d", round, back, branched, known)
 		}
 		if f.to != last || branched == 0 && f.from != back+1 || f.from > back+branched+1 {
 			t.Fatalf("round %d: back to %d of %d and %d more: got %d–%d", round, back, last, branched, f.from, f.to)
@@ -290,14 +293,15 @@ func TestEpochs(t *testing.T) {
 	st := build()
 	head := pointAt(2, 16, 1)
 	holds := func(p point) bool { return p == head || p.seq <= 15 && p == pointAt(1, p.seq, 0) }
-	if f, wrong := st.compare(head, holds); wrong || len(st.entries) != 1 || st.top != head {
+	f, wrong, known := st.compare(head, holds)
+	if wrong || len(st.entries) != 1 || st.top != head || known != 10 {
 		t.Errorf("a restore: got %+v, %v, %+v", f, wrong, st)
 	}
 	st = build()
 	st.apply(line{verb: verbTook, at: pointAt(2, 18, 1), counts: Counts{PINRemoved: 1}})
 	old := pointAt(1, 22, 0) // the store from before the restore
 	holds = func(p point) bool { return p.epoch == 1 && p == pointAt(1, p.seq, 0) && p.seq <= 22 }
-	f, wrong := st.compare(old, holds)
+	f, wrong, _ = st.compare(old, holds)
 	if !wrong || f.what != audit.ReasonOtherChain || f.counts != (Counts{PINRemoved: 1}) {
 		t.Errorf("a copy from before a restore: got %+v, %v", f, wrong)
 	}
@@ -336,7 +340,7 @@ func FuzzParse(f *testing.F) {
 		head := pointAt(1, 9, 0)
 		for _, holds := range []bool{false, true} {
 			next := st.clone()
-			f, _ := next.compare(head, func(p point) bool { return holds && p.seq <= head.seq })
+			f, _, _ := next.compare(head, func(p point) bool { return holds && p.seq <= head.seq })
 			f.text(access.New())
 			next.fold()
 		}

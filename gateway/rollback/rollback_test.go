@@ -3,6 +3,7 @@ package rollback
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -264,12 +265,45 @@ func TestACopyThatWentOnIsNoticed(t *testing.T) {
 	copyFolder(t, backup, h.place.Data)
 	h.openStore() // without head.log
 	h.record(7)
+	h.lose() // head.log cannot know of it
 	if err := h.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	h.open()
-	h.want("this store is an older copy that went on: it has other events in place of event 2; " +
+	h.want("this store has other events in place of event 2, so an older copy went on; " +
 		"1 revoked key among them may be undone")
+	if got := h.readFile().takenSince(1); got[Unjudged] != 1 || got.Sum() != 1 {
+		t.Errorf("head.log knows of %q: want one change of which it knows no more", got)
+	}
+}
+
+// When the newest copy is put back after an older one, what the older one did is missing, and what
+// the newest one took away is known again.
+func TestTheNewestCopyIsPutBack(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	h.furnish()
+	h.close()
+	older, newest := filepath.Join(t.TempDir(), "older"), filepath.Join(t.TempDir(), "newest")
+	copyFolder(t, h.place.Data, older)
+	h.open()
+	h.revoke()
+	h.record(20)
+	h.close()
+	copyFolder(t, h.place.Data, newest)
+	copyFolder(t, older, h.place.Data)
+	h.open()
+	h.record(2)
+	h.lose()
+	h.close()
+	copyFolder(t, newest, h.place.Data)
+	h.open()
+	h.want("this store is an older copy: events 2–22 are missing; 1 revoked key among them may be undone",
+		"this store has other events in place of events 2–4, so an older copy went on; "+
+			"1 lost card among them may be undone")
+	if got := h.readFile().takenSince(1); got[Unjudged] != 1 || got.Sum() != 1 {
+		t.Errorf("head.log knows of %q: want one change of which it knows no more", got)
+	}
 }
 
 func TestARestrictionIsInHeadLogWhenItIsAcknowledged(t *testing.T) {
@@ -479,4 +513,58 @@ func TestADamagedFileIsAFinding(t *testing.T) {
 		t.Errorf("the damaged file was not kept: %v", err)
 	}
 	h.readFile()
+}
+
+// A file that somebody removes, lengthens or replaces while it is written is written anew.
+func TestAFileThatSomebodyElseChangesIsWrittenAnew(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	h.furnish()
+	text, err := os.ReadFile(h.place.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func() error{
+		"removed":    func() error { return os.Remove(h.place.File) },
+		"lengthened": func() error { return os.WriteFile(h.place.File, append(text, "half a line"...), 0o600) },
+		"replaced": func() error {
+			return errors.Join(os.WriteFile(h.place.File+"2", text, 0o600), os.Rename(h.place.File+"2", h.place.File))
+		},
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		p := h.store.Snapshot().Persons[annID]
+		p.Suspended = true
+		seq := h.apply(put(p))
+		h.watch.flush()
+		if got := h.readFile().takenSince(seq - 1); got[PersonSuspended] != 1 {
+			t.Errorf("%s: got %q, want the suspension", name, got)
+		}
+		p.Suspended = false
+		h.apply(put(p))
+	}
+}
+
+// The file does not grow with the events, and becomes shorter without forgetting anything.
+func TestTheFileStaysSmall(t *testing.T) {
+	h := newHouse(t)
+	h.open()
+	h.furnish()
+	before, _ := h.store.Head()
+	h.revoke()
+	h.watch.file.most = 4 << 10
+	for range 100 {
+		h.record(1)
+		h.watch.flush()
+		if info, err := os.Stat(h.place.File); err != nil || info.Size() > 5<<10 {
+			t.Fatalf("%v, %v: want 5 KiB at most", info.Size(), err)
+		}
+	}
+	if got := h.readFile().takenSince(before); got[KeyRevoked] != 1 || got.Sum() != 1 {
+		t.Errorf("got %q, want the revocation", got)
+	}
+	h.close()
+	h.open()
+	h.want()
 }

@@ -27,7 +27,7 @@ func (f finding) text(p *access.Policy) (text, do string) {
 	case audit.ReasonOlderCopy:
 		return fmt.Sprintf("this store is an older copy: %s missing; %s", f.events(), f.undone()), doOlder
 	case audit.ReasonOtherChain:
-		return fmt.Sprintf("this store is an older copy that went on: it has other events in place of %s; %s",
+		return fmt.Sprintf("this store has other events in place of %s, so an older copy went on; %s",
 			f.events(), f.undone()), doOlder
 	case audit.ReasonNoFile:
 		return "head.log is gone: whether this store is an older copy is not known before event " + end, doFile

@@ -154,10 +154,11 @@ func later(a, b point) point {
 }
 
 // compare returns what is wrong with a store that ends at head, and drops what the store does not
-// have. holds tells whether the store has an event.
-func (st *state) compare(head point, holds func(point) bool) (f finding, wrong bool) {
+// have. holds tells whether the store has an event. known is the newest event up to which the file
+// has all that the store took away.
+func (st *state) compare(head point, holds func(point) bool) (f finding, wrong bool, known uint64) {
 	if st.top.seq == 0 || head.epoch == st.top.epoch && holds(st.top) {
-		return finding{}, false
+		return finding{}, false, st.top.seq
 	}
 	epoch := st.top.epoch
 	agreed, other := uint64(0), false // the newest event that both have; the store has another one
@@ -198,7 +199,11 @@ func (st *state) compare(head point, holds func(point) bool) (f finding, wrong b
 		st.began = head
 	}
 	// After a restore the store has a newer epoch, and its own event says what was undone.
-	return f, head.epoch <= epoch
+	restored := head.epoch > epoch
+	if known = head.seq; other || restored {
+		known = agreed
+	}
+	return f, !restored, known
 }
 
 // name returns the device that the finding is about.

@@ -156,7 +156,7 @@ func (w *Watch) head() (p point) {
 
 // compareStore compares the store with what the file says.
 func (w *Watch) compareStore(ctx context.Context, head point) (err error) {
-	before := w.state.top
+	isNew := w.state.began == (point{})
 	holds := func(p point) bool {
 		if p == head || p.seq == 0 || p.seq > head.seq || err != nil {
 			return p == head || p.seq == 0
@@ -167,18 +167,17 @@ func (w *Watch) compareStore(ctx context.Context, head point) (err error) {
 		}
 		return len(events) == 1 && events[0].Hash == p.hash
 	}
-	f, wrong := w.state.compare(head, holds)
+	f, wrong, known := w.state.compare(head, holds)
 	if err != nil {
 		return err
 	}
 	if wrong {
 		w.state.found = append(w.state.found, f)
+	}
+	if isNew {
 		return nil
 	}
-	if before.epoch != head.epoch { // it began just now, or a restore did
-		return nil
-	}
-	return w.catchUp(ctx, before.seq, head)
+	return w.catchUp(ctx, known, head)
 }
 
 // catchUp notes the changes of the policy that were made while head.log was not written.
