@@ -79,6 +79,8 @@ func Open(ctx context.Context, cfg Config) *Watch {
 	if cfg.Place.File != "" {
 		w.file = &file{path: cfg.Place.File, site: cfg.Store.SiteID(), key: cfg.Store.HeadLogKey()}
 		lost = w.load()
+	} else if cfg.Place.Data != "" {
+		cfg.Log.Warn("no head.log: an older copy of the data folder will not be noticed, except by locks and lamps")
 	}
 	if err := w.compareStore(ctx, head); err != nil {
 		w.state = state{}
