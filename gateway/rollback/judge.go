@@ -7,6 +7,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/access/retention"
 	"latchkey/gateway/access/sinks"
 	"latchkey/keys"
 )
@@ -71,6 +72,8 @@ func judgeRecord(r access.Record) (j judgement, id any) {
 		return with(judgeAccount), r.ID
 	case sinks.Sink:
 		return with(judgeSink), r.ID
+	case retention.Setting: // it opens nothing
+		return func(access.Record, access.Record, *access.Policy) []Kind { return nil }, "retention"
 	}
 	return nil, nil
 }

@@ -49,6 +49,7 @@ var judged = map[string]string{
 	"sinks.Sink": `deleted sink-removed ID - Name - Secrets - Declare - From - Created -
 		Protocol sink-narrowed Endpoint sink-narrowed Place sink-narrowed Only sink-narrowed IDsOnly sink-narrowed
 		Paused sink-paused`,
+	"retention.Setting": `deleted - Days -`,
 }
 
 // A new kind of record, and a new field of one, must be judged before anything is released.

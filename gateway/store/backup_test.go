@@ -76,7 +76,7 @@ func readBackup(t testing.TB, file []byte, id backup.Identity) (backup.Header, m
 func dump(t testing.TB, s *Store) map[record.Key]string {
 	t.Helper()
 	out := map[record.Key]string{}
-	err := s.readDB(func(txn *badger.Txn) error {
+	err := s.db.ReadTxn(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
