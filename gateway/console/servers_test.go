@@ -166,7 +166,7 @@ func TestSinkIsPausedResumedAndRetried(t *testing.T) {
 			h, c := newHouse(t, here), startReceiver(t)
 			h.addSink("hooks", c)
 			h.waitForSink("hooks", "the event of its own is taken",
-				func(s api.SinkStatus) bool { return s.Taken == 1 && s.State == "waiting" })
+				func(s api.SinkStatus) bool { return s.Taken >= 1 && s.State == "waiting" })
 			c.set("io.latchkey.policy", false)
 			h.must("POST", "/v1/persons", `{"name":"mallory"}`, nil)
 			dead := h.waitForDead("hooks")
