@@ -36,12 +36,11 @@ func (s *Store) VerifyQuietly(ctx context.Context) error {
 	return s.verify(ctx, nil, s.newUpkeep())
 }
 
-// WriteBackup writes a backup of all that is durable now, while the store is in use. An error of the
-// disk or of w leaves a backup without its end, which no reader accepts. When the store is closed
-// meanwhile the error is ErrClosed.
+// WriteBackup writes a backup of all that is durable now, while the store is in use, at a limited
+// rate. An error of the disk or of w leaves a backup without its end, which no reader accepts. When
+// the store is closed meanwhile the error is ErrClosed.
 func (s *Store) WriteBackup(ctx context.Context, w io.Writer, o backup.Options) error {
-	o.Made = s.opts.Now()
-	w = backup.Until{Writer: w, Quit: s.quit, Over: fmt.Errorf("store: %w", ErrClosed)}
+	o.Made, o.Rest = s.opts.Now(), s.newUpkeep().Rest
 	return s.readIfOpen(ctx, func(txn *badger.Txn) error {
 		return backup.Write(ctx, w, s.reader.Snapshot(txn), s.keys, o)
 	})

@@ -28,6 +28,8 @@ type Options struct {
 	Made    time.Time
 	Program string       // the version of this program
 	Begin   func(Header) // called before the first byte is written; may be nil
+	// Rest is called before each record. It limits the rate, and its error ends the backup. May be nil.
+	Rest func(context.Context) error
 }
 
 // Source is a store of which nothing changes meanwhile.
@@ -80,27 +82,18 @@ func Write(ctx context.Context, w io.Writer, from Source, k seal.Keys, o Options
 			return err
 		}
 	}
-	if err := from.Export(ctx, o.Kind.Has, h.From, b.Put); err != nil {
+	err = from.Export(ctx, o.Kind.Has, h.From, func(key record.Key, plain []byte) error {
+		if o.Rest != nil {
+			if err := o.Rest(ctx); err != nil {
+				return err
+			}
+		}
+		return b.Put(key, plain)
+	})
+	if err != nil {
 		return err
 	}
 	return b.Close()
-}
-
-// Until refuses writes once a channel is closed. It is for a store that waits, when it is closed, for
-// whoever reads it.
-type Until struct {
-	io.Writer
-	Quit <-chan struct{}
-	Over error
-}
-
-func (w Until) Write(b []byte) (int, error) {
-	select {
-	case <-w.Quit:
-		return 0, w.Over
-	default:
-		return w.Writer.Write(b)
-	}
 }
 
 // Writer writes one backup. It keeps some buffers and no record.

@@ -105,8 +105,16 @@ const (
 
 // Rest waits a while after each few milliseconds of work.
 func (p *Upkeep) Rest(ctx context.Context) error {
-	if p == nil || time.Since(p.Since) < upkeepWork {
+	if p == nil {
 		return ctx.Err()
+	}
+	if time.Since(p.Since) < upkeepWork {
+		select {
+		case <-p.Quit:
+			return p.Over
+		default:
+			return ctx.Err()
+		}
 	}
 	select {
 	case <-ctx.Done():
