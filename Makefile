@@ -160,7 +160,7 @@ firmware-size:
 
 # The fuzzers and the firmware's tests, which are compiled and linked one by one, run side by side. Then four packages at a time, those
 # with the longest tests first, and in each of them four of those tests that may run in parallel: many wait for a server or a clock.
-LONGEST := ./gateway/console ./gateway/e2e ./gateway/store ./coapres/transport ./bench/latchkey-bench ./cli
+LONGEST := ./gateway/console ./gateway/e2e ./gateway/store ./coapres/transport ./bench/latchkey-bench ./cli ./gateway/website ./gateway/admin
 test: deps bench-deps check release reproducible
 	@$(MAKE) --no-print-directory fuzz >bin/fuzz.log 2>&1 & fuzz=$$!; \
 		$(MAKE) --no-print-directory firmware-test; firmware=$$?; \

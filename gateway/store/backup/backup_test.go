@@ -575,7 +575,7 @@ func names(t *testing.T, dir string) (out []string) {
 // Debian's age opens what we write, and a backup that it encrypted again is still one.
 func TestDebianAge(t *testing.T) {
 	if _, err := exec.LookPath("age"); err != nil {
-		t.Skip("age is missing: make deps installs it")
+		t.Fatal("age is missing: make deps installs it")
 	}
 	dir := t.TempDir()
 	keyFile := filepath.Join(dir, "key.txt")

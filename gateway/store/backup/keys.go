@@ -112,6 +112,10 @@ func NewPassing() (id Identity, recipient string, err error) {
 	return x, x.Recipient().String(), nil
 }
 
+// work is the binary logarithm of scrypt's cost for a new passphrase: about a second. It is a
+// variable for tests.
+var work = 18
+
 // Reencrypt encrypts a backup with a passphrase instead. It has checked that the whole of it came
 // when it returns nil, and keeps no plaintext but a few buffers in memory.
 func Reencrypt(dst io.Writer, src io.Reader, id Identity, passphrase string) error {
@@ -122,6 +126,7 @@ func Reencrypt(dst io.Writer, src io.Reader, id Identity, passphrase string) err
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
+	to.SetWorkFactor(work)
 	plain, err := age.Decrypt(src, id)
 	if err != nil {
 		return fmt.Errorf("%w (it cannot be opened: %w)", ErrDamaged, err)
