@@ -82,6 +82,9 @@ func TestReaderThatNeverRests(t *testing.T) {
 			for n := sent.Add(1); n <= scans; n = sent.Add(1) {
 				_ = pace.Wait(context.Background()) // with no deadline it does not fail
 				code, _, wait := c.sendScan(n, bobsCard)
+				if code == codes.Unauthorized { // the other one had four answers meanwhile: this Echo is too old
+					code, _, wait = c.sendScan(n, bobsCard)
+				}
 				mu.Lock()
 				switch longest = max(longest, wait); {
 				case code == codes.Changed:
