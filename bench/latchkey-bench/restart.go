@@ -35,7 +35,7 @@ var restartScenario = scenario{
 		"because no Echo of before is valid, and the scan is decided and synced. Handshakes are the " +
 		"sessions that readers have begun. Away is the time from the request to stop until the next " +
 		"process has its port. Asked to stop: it may save no sessions and closes every one. Killed: it " +
-		"does neither, and the next process sends hints to the last addresses, 600 a second. In these two nobody presents a card, and the time " +
+		"does neither, and the next process sends hints to the last addresses, 500 to 800 a second. In these two nobody presents a card, and the time " +
 		"counts from when the next process has its port until that many nodes are registered again. One " +
 		"address: it is known after its first node, 400 handshakes a second. At most three rounds, because " +
 		"each takes minutes; the short form does not kill the gateway.",

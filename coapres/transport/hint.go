@@ -52,14 +52,16 @@ func (l *Listener) Hint(ctx context.Context, seen []LastSeen) {
 	case <-l.resumed:
 	case <-ctx.Done():
 	}
+	addresses := map[netip.Addr]bool{}
 	l.mu.Lock()
 	for _, s := range seen {
+		addresses[s.Addr.Addr()] = true
 		if s.Addr.IsValid() && l.holders[s.Identity] == nil {
 			l.budget.NoteProven(s.Identity, s.Addr.Addr())
 		}
 	}
 	l.mu.Unlock()
-	pace := rate.NewLimiter(limits.StartRate, 1)
+	pace := rate.NewLimiter(rate.Limit(limits.StartRate(len(addresses))), 1)
 	for _, s := range seen {
 		if !s.Addr.IsValid() || pace.Wait(ctx) != nil {
 			continue

@@ -242,7 +242,7 @@ func TestHintsAtTheStart(t *testing.T) {
 		netip.AddrPort{}}, LastSeen{"elsewhere", netip.MustParseAddrPort("127.0.0.9:9")})
 	began := time.Now()
 	s.Hint(t.Context(), seen)
-	if took := time.Since(began); took < time.Duration(len(sockets)-1)*time.Second/limits.StartRate {
+	if took := time.Since(began); took < time.Duration(len(sockets)-1)*time.Second/2/limits.HandshakeRate {
 		t.Errorf("got %d hints within %v, want them no faster than the rate of handshakes", len(sockets),
 			took)
 	}

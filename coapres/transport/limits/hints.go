@@ -11,14 +11,15 @@ const (
 	HintPeerRate, HintPeerBurst     = 1, 3
 	HintSourceRate, HintSourceBurst = 20, 200
 	HintRate                        = 400 // as many as handshakes; twice as many at once
-	// StartRate is how many hints a second a gateway sends after its start. Handshakes from known
-	// addresses have two shares, so that many can follow.
-	StartRate = HandshakeRate * 3 / 2
-	maxHinted = 8192
+	maxHinted                       = 8192
 	// After a ClientHello; libcoap with GnuTLS gives up its handshake at a hint.
 	HintRest  = 5 * time.Second
 	hintSlots = 1 << 16
 )
+
+// StartRate returns how many hints a second a gateway sends after its start to nodes at so many
+// addresses. They are known, so it is as many as it allows handshakes from there.
+func StartRate(addresses int) int { return HandshakeRate + min(HandshakeRate, SourceRate*addresses) }
 
 // Hints decides to which addresses a hint may go. The caller locks.
 type Hints struct {
