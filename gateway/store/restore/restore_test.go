@@ -148,7 +148,7 @@ func TestRestore(t *testing.T) {
 			t.Logf("seed %d", seed)
 			r := rand.New(rand.NewPCG(seed, 0))
 			old := house(t, r, []int{0, 30, 300, 1500, 2500}[run]) // the last ones have counter records
-			if run > 1 { // a part of its oldest events is gone, up to the counter records
+			if run > 1 {                                           // a part of its oldest events is gone, up to the counter records
 				last, _ := old.Head()
 				if _, err := old.RemoveOldest(t.Context(), 1+r.Uint64N(last), 1); err != nil {
 					t.Fatal(err)
